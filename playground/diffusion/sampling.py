@@ -1,0 +1,282 @@
+"""From noise to data: one generator of SampleStep for every sampler.
+
+diffusers' schedulers are the samplers: the class that moves the points of the spiral is the class of Stable Diffusion.
+What diffusers lacks, Langevin dynamics, stands here. A sampler asks one thing of a model: the denoiser
+`(x, alpha, sigma) -> x̂_0` at x = α x_0 + σ ε with α² + σ² = 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from playground.diffusion.prediction import to_eps
+from playground.diffusion.schedules import NoiseSchedule
+
+Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class SamplerError(ValueError):
+    """This sampler cannot do what was asked; the message says why and what can."""
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """One way from noise to data, and where its steps may fall."""
+
+    title: str
+    source: str
+    spacings: tuple[str, ...]  # the first is the default
+    zero_terminal_snr: bool = True  # can it start where no signal is left?
+    stochastic: bool = False
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "dpm++": Sampler("DPM-Solver++ 2M", "Lu et al. 2022", ("linspace", "leading", "trailing", "karras")),
+    "ddim": Sampler("DDIM", "Song et al. 2021", ("trailing", "leading", "linspace")),
+    "ddpm": Sampler("DDPM", "Ho et al. 2020", ("trailing", "leading", "linspace"), stochastic=True),
+    "pndm": Sampler("PNDM", "Liu et al. 2022", ("trailing", "leading", "linspace"), zero_terminal_snr=False),
+    "unipc": Sampler("UniPC", "Zhao et al. 2023", ("linspace", "leading", "trailing", "karras")),
+    "heun": Sampler(
+        "Heun", "Karras et al. 2022", ("linspace", "leading", "trailing", "karras"), zero_terminal_snr=False
+    ),
+    "euler": Sampler("Euler", "Karras et al. 2022", ("linspace", "leading", "trailing", "karras")),
+    "annealed_langevin": Sampler("Annealed Langevin", "Song & Ermon 2019", ("linspace",), stochastic=True),
+    "langevin": Sampler("Langevin at one noise level", "Welling & Teh 2011", ("linspace",), stochastic=True),
+}
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How to walk from noise to data; every field a knob."""
+
+    sampler: str = "dpm++"
+    steps: int = 20
+    spacing: str = "default"  # where the steps fall; "default" is the sampler's own
+    eta: float = 0.0  # DDIM only: 0 is deterministic, 1 adds as much noise as DDPM (Song et al. 2021, equation 16)
+    variance: str = "fixed_small"  # DDPM only: σ_t² = β̃_t ("fixed_small") or β_t ("fixed_large")
+    langevin_step: float = 0.2  # Langevin only: step size over σ²
+    langevin_inner: int = 5  # annealed Langevin only: steps at each noise level
+    langevin_t: float = 0.2  # plain Langevin only: the noise level, as a share of T
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise SamplerError(f"Unknown sampler {self.sampler!r}. Choose one of: {', '.join(SAMPLERS)}.")
+        allowed = SAMPLERS[self.sampler].spacings
+        if self.spacing not in ("default", *allowed):
+            raise SamplerError(
+                f"{SAMPLERS[self.sampler].title} has no {self.spacing!r} spacing. Choose one of: {', '.join(allowed)}."
+            )
+        if self.steps < 2:
+            raise SamplerError("Sampling needs at least 2 steps.")
+        if self.variance not in ("fixed_small", "fixed_large"):
+            raise SamplerError("The variance is 'fixed_small' (β̃) or 'fixed_large' (β).")
+        if not (
+            0 <= self.eta <= 1 and 0 < self.langevin_step < 2 and self.langevin_inner >= 1 and 0 <= self.langevin_t <= 1
+        ):
+            raise SamplerError(
+                "η and the Langevin level lie in [0, 1], the Langevin step in (0, 2), inner steps from 1."
+            )
+
+
+@dataclass(frozen=True)
+class SampleStep:
+    """Where the samples stand, and what the model makes of them.
+
+    `x`, `x0`, `eps` (N, D): x_t on the schedule's own scale, and the x̂_0 and ε̂ read from it. The last step has
+    arrived: its x is the sample. `t`: timesteps, fractional where a sampler stands between two; -1 at the end.
+    """
+
+    index: int  # k = 0 … K
+    t: float
+    alpha: float
+    sigma: float
+    x: Tensor
+    x0: Tensor
+    eps: Tensor
+    calls: int  # network evaluations so far, this one included
+
+
+def guide(conditional: Denoiser, unconditional: Denoiser, guidance_scale: float) -> Denoiser:
+    """Classifier-free guidance, Ho & Salimans 2022, equation 6: x̂ = x̂_u + s (x̂_c - x̂_u).
+
+    `guidance_scale` s is diffusers' convention, 1 is none; the paper's is w = s - 1. Guiding x̂_0 or ε̂ is the same:
+    each is an affine function of the other.
+    """
+    if guidance_scale == 1.0:
+        return conditional
+
+    def guided(x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        without = unconditional(x, alpha, sigma)
+        return without + guidance_scale * (conditional(x, alpha, sigma) - without)
+
+    return guided
+
+
+def start_noise(n: int, dimensions: int, seed: int) -> Tensor:
+    """(n, dimensions) of N(0, I): the same seed gives the same first rows, whatever n."""
+    return torch.randn(n, dimensions, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def sample(
+    denoise: Denoiser,
+    schedule: NoiseSchedule,
+    x: Tensor,
+    config: SamplingConfig,
+    generator: torch.Generator | None = None,
+) -> Iterator[SampleStep]:
+    """Walk from `x` (N, D) ~ N(0, I) to data, yielding every state and then the result.
+
+    Raises SamplerError where the sampler cannot run on this schedule.
+    """
+    if config.sampler == "annealed_langevin":
+        yield from _annealed_langevin(denoise, schedule, x, config, generator)
+    elif config.sampler == "langevin":
+        yield from _langevin(denoise, schedule, x, config, generator)
+    else:
+        yield from _diffusers(denoise, schedule, x, config, generator)
+
+
+def make_scheduler(schedule: NoiseSchedule, config: SamplingConfig) -> Any:
+    """The diffusers scheduler of `config` on the β of `schedule`, its timesteps set; a new one for every run."""
+    import diffusers  # here: it costs seconds, and the page should be up before
+
+    sampler = SAMPLERS[config.sampler]
+    if schedule.zero_terminal_snr and not sampler.zero_terminal_snr:
+        raise SamplerError(
+            f"{sampler.title} cannot start where no signal is left (zero terminal SNR). "
+            "Choose DPM-Solver++, DDIM, DDPM, UniPC or Euler, or switch zero terminal SNR off."
+        )
+    if config.steps > len(schedule):
+        raise SamplerError(f"{config.steps} sampling steps do not fit into a schedule of T = {len(schedule)}.")
+    spacing = sampler.spacings[0] if config.spacing == "default" else config.spacing
+    common: dict[str, Any] = {
+        "num_train_timesteps": len(schedule),
+        "trained_betas": schedule.betas.numpy(),
+        "timestep_spacing": "linspace" if spacing == "karras" else spacing,
+        # PNDM's multistep average is over ε in the paper; every other class turns its input into x̂_0 or ε itself, and
+        # v stays finite where α or σ is tiny.
+        "prediction_type": "epsilon" if config.sampler == "pndm" else "v_prediction",
+    }
+    zero_snr = {"rescale_betas_zero_snr": schedule.zero_terminal_snr}  # already rescaled: this keeps σ/α finite
+    karras = {"use_karras_sigmas": spacing == "karras"}
+    scheduler: Any
+    match config.sampler:
+        case "ddpm":
+            scheduler = diffusers.DDPMScheduler(**common, **zero_snr, variance_type=config.variance, clip_sample=False)
+        case "ddim":
+            scheduler = diffusers.DDIMScheduler(**common, **zero_snr, clip_sample=False)
+        case "pndm":
+            scheduler = diffusers.PNDMScheduler(**common, skip_prk_steps=True, set_alpha_to_one=True)
+        case "dpm++":
+            scheduler = diffusers.DPMSolverMultistepScheduler(**common, **zero_snr, **karras)
+        case "unipc":
+            scheduler = diffusers.UniPCMultistepScheduler(**common, **zero_snr, **karras)
+        case "heun":
+            scheduler = diffusers.HeunDiscreteScheduler(**common, **karras)
+        case "euler":
+            scheduler = diffusers.EulerDiscreteScheduler(**common, **zero_snr, **karras)
+        case _:
+            raise SamplerError(f"{sampler.title} is not one of diffusers' schedulers.")
+    scheduler.set_timesteps(config.steps)
+    return scheduler
+
+
+def _diffusers(
+    denoise: Denoiser, schedule: NoiseSchedule, x: Tensor, config: SamplingConfig, generator: torch.Generator | None
+) -> Iterator[SampleStep]:
+    scheduler = make_scheduler(schedule, config)
+    extra: dict[str, Any] = {}
+    if config.sampler in ("ddim", "ddpm", "euler", "dpm++"):
+        extra["generator"] = generator
+    if config.sampler == "ddim":
+        extra["eta"] = config.eta
+    x = x * scheduler.init_noise_sigma
+    index = 0
+    for calls, t in enumerate(scheduler.timesteps, start=1):
+        z = scheduler.scale_model_input(x, t)  # Euler and Heun keep x at σ/α scale; z has α² + σ² = 1
+        alpha, sigma = _level(scheduler, calls - 1, t)
+        x0 = denoise(z, alpha, sigma)
+        eps = to_eps(x0, z, alpha, sigma)
+        if getattr(scheduler, "state_in_first_order", True):  # Heun's trial step is not a place the sample stands at
+            yield _step(schedule, index, alpha, sigma, z, x0, eps, calls)
+            index += 1
+        output = eps if config.sampler == "pndm" else alpha * eps - sigma * x0
+        x = scheduler.step(output, t, x, **extra).prev_sample
+    yield _arrived(index, x, eps, calls)
+
+
+def _level(scheduler: Any, index: int, t: Tensor) -> tuple[Tensor, Tensor]:
+    """(α, σ) of one call, from the scheduler's own tables: with Karras spacing its timesteps and sigmas disagree."""
+    if hasattr(scheduler, "sigmas"):
+        ratio = scheduler.sigmas[index]
+        alpha = 1 / (1 + ratio.square()).sqrt()
+        return alpha, ratio * alpha
+    alpha_cumprod = scheduler.alphas_cumprod[int(t)]
+    return alpha_cumprod.sqrt(), (1 - alpha_cumprod).sqrt()
+
+
+def _step(
+    schedule: NoiseSchedule, index: int, alpha: Tensor, sigma: Tensor, z: Tensor, x0: Tensor, eps: Tensor, calls: int
+) -> SampleStep:
+    t = float(schedule.nearest_timestep(alpha, sigma))
+    scale = float(_at(schedule.scales, t))
+    return SampleStep(index, t, float(alpha) * scale, float(sigma) * scale, z * scale, x0, eps, calls)
+
+
+def _arrived(index: int, x: Tensor, eps: Tensor, calls: int) -> SampleStep:
+    return SampleStep(index, -1.0, 1.0, 0.0, x, x, eps, calls)
+
+
+def _at(table: Tensor, t: float) -> Tensor:
+    """`table` (T,) at the fractional index t, by linear interpolation."""
+    low = min(int(t), len(table) - 1)
+    high = min(low + 1, len(table) - 1)
+    return table[low] + (t - low) * (table[high] - table[low])
+
+
+def _langevin_move(
+    z: Tensor, x0: Tensor, alpha: Tensor, sigma: Tensor, step: float, generator: torch.Generator | None
+) -> Tensor:
+    """x + η/2 ∇ log p_t(x) + √η ξ with η = step · σ², Song & Ermon 2019, equation 4; the score is (α x̂_0 - x) / σ²."""
+    noise = torch.randn(z.shape, generator=generator)
+    return z + step / 2 * (alpha * x0 - z) + math.sqrt(step) * sigma * noise
+
+
+def _annealed_langevin(
+    denoise: Denoiser, schedule: NoiseSchedule, z: Tensor, config: SamplingConfig, generator: torch.Generator | None
+) -> Iterator[SampleStep]:
+    """Song & Ermon 2019, algorithm 1, on `steps` of the schedule's noise levels, `langevin_inner` moves on each."""
+    timesteps = torch.linspace(len(schedule) - 1, 0, config.steps).round().long()
+    alphas = schedule.alphas_cumprod[timesteps].sqrt().float()
+    sigmas = (1 - schedule.alphas_cumprod[timesteps]).sqrt().float()
+    calls = 0
+    for k, (alpha, sigma) in enumerate(zip(alphas, sigmas, strict=True)):
+        if k and alphas[k - 1] > 0:
+            z = z * (alpha / alphas[k - 1])  # the same x at σ/α scale, seen at the new level
+        for inner in range(config.langevin_inner):
+            x0 = denoise(z, alpha, sigma)
+            calls += 1
+            if inner == 0:
+                yield _step(schedule, k, alpha, sigma, z, x0, to_eps(x0, z, alpha, sigma), calls)
+            z = _langevin_move(z, x0, alpha, sigma, config.langevin_step, generator)
+    yield _arrived(config.steps, z / alpha, to_eps(x0, z, alpha, sigma), calls)
+
+
+def _langevin(
+    denoise: Denoiser, schedule: NoiseSchedule, z: Tensor, config: SamplingConfig, generator: torch.Generator | None
+) -> Iterator[SampleStep]:
+    """Langevin dynamics at one noise level: it samples p_t, the *noised* data, and never arrives at t = 0."""
+    t = round(config.langevin_t * (len(schedule) - 1))
+    alpha = schedule.alphas_cumprod[t].sqrt().float()
+    sigma = (1 - schedule.alphas_cumprod[t]).sqrt().float()
+    for k in range(config.steps + 1):
+        x0 = denoise(z, alpha, sigma)
+        yield _step(schedule, k, alpha, sigma, z, x0, to_eps(x0, z, alpha, sigma), k + 1)
+        z = _langevin_move(z, x0, alpha, sigma, config.langevin_step, generator)

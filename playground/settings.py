@@ -1,0 +1,46 @@
+"""Every limit and environment variable of the playground, each with its reason."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Read once at start: `Settings.from_environment()`."""
+
+    # What one visitor may ask for
+    max_training_steps: int = 200_000  # a toy network stops improving long before; an open tab must not train for ever
+    max_training_seconds: float = 1_800.0  # half a lesson of one core; Train goes on from there at a press
+    max_points: int = 25_000  # the reference's own count; the exact denoiser costs time in proportion
+    max_samples: int = 10_000  # enough for every figure here; 10,000 x 1,000 steps are 12 s of a core
+    max_sampling_values: int = 24_000_000  # numbers kept of one sampled path: 96 MB for each of x, x̂0 and ε̂
+    max_upload_bytes: int = 2_000_000  # 25,000 points as text
+    timeline_bytes: int = 24_000_000  # checkpoints of one run: some ninety of the Fast network
+
+    # What the machine gives to all of them
+    max_visitors: int = 64  # labs kept at once, about 30 MB each when a timeline is full
+    max_idle_seconds: float = 3_600.0  # a lab nobody touched for an hour makes room
+    max_training_visitors: int = 32  # runs at the same time: a class; each holds a thread of the pool
+    max_threads: int = 80  # Gradio's pool: the runs above, and room for everyone's knobs
+    torch_threads: int = 1  # small matrices: a second thread costs more than it brings, and visitors share the cores
+
+    # The page
+    frames_per_second: float = 10.0  # new sample frames while one visitor trains; the browser tweens between them
+    sampling_share: float = 0.25  # of a run's time at most goes into frames; frames come less often instead
+    preview_points: int = 1_000
+    preview_steps: int = 20  # a frame every 0.1 s leaves no time for a thousand steps
+    study_seconds: float = 2.0  # between two refreshes of path, score field and loss by timestep while training
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """The defaults, or PLAYGROUND_MAX_VISITORS, PLAYGROUND_TORCH_THREADS and PLAYGROUND_FPS."""
+        return cls(
+            max_visitors=int(os.environ.get("PLAYGROUND_MAX_VISITORS", cls.max_visitors)),
+            torch_threads=int(os.environ.get("PLAYGROUND_TORCH_THREADS", cls.torch_threads)),
+            frames_per_second=float(os.environ.get("PLAYGROUND_FPS", cls.frames_per_second)),
+        )
+
+
+SETTINGS = Settings.from_environment()

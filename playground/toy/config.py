@@ -1,0 +1,187 @@
+"""What a toy experiment is: one frozen dataclass, checked where it is made, and the presets."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from playground.diffusion.sampling import SAMPLERS, SamplingConfig
+from playground.diffusion.schedules import NoiseSchedule, make_schedule
+from playground.diffusion.training import TrainingConfig
+from playground.settings import SETTINGS
+from playground.toy.data import DATASETS, Cloud, cloud_from_points, make_cloud
+from playground.toy.network import NetworkConfig
+
+
+class LabError(ValueError):
+    """The experiment cannot be run as asked; the message says which knob to turn."""
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    """A whole experiment. Raises LabError, or the error of the part that is wrong, with words for a visitor."""
+
+    dataset: str = "spiral"
+    points: Any = field(default=None, repr=False)  # (N, 2) array-like or Cloud of one's own; then `dataset` is ignored
+    n_points: int = 5_000
+    seed: int = 0
+    conditional: bool = False  # teach the network the classes, so that samples can be asked for by class
+    schedule: str = "karras"
+    timesteps: int = 1_000  # T
+    beta_start: float | None = None  # linear, scaled linear, quadratic, sigmoid; None is the paper's
+    beta_end: float | None = None
+    rescale_betas_zero_snr: bool = False
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    guidance_scale: float = 1.0  # s, diffusers' convention: 1 is none; the paper's w is s - 1
+
+    def __post_init__(self) -> None:
+        if self.points is None and self.dataset not in DATASETS:
+            raise LabError(f"Unknown data set {self.dataset!r}. Choose one of: {', '.join(DATASETS)}.")
+        if not 2 <= self.n_points <= SETTINGS.max_points:
+            raise LabError(f"The number of points must lie in 2 … {SETTINGS.max_points:,}; it is {self.n_points:,}.")
+        if not 0 <= self.seed < 2**32:
+            raise LabError(f"The seed must be a whole number from 0 to 2³² - 1; it is {self.seed}.")
+        if not (math.isfinite(self.guidance_scale) and 0 <= self.guidance_scale <= 20):
+            raise LabError("The guidance scale must lie in 0 … 20 (1 is no guidance).")
+        schedule = self.make_schedule()
+        if schedule.zero_terminal_snr:
+            if self.training.prediction == "noise":
+                raise LabError(
+                    "With zero terminal SNR the last timestep is pure noise, and x̂0 = (x - σε̂)/α divides by α = 0. "
+                    "Predict v, x0 or the flow instead."
+                )
+            if not SAMPLERS[self.sampling.sampler].zero_terminal_snr:
+                raise LabError(
+                    f"{SAMPLERS[self.sampling.sampler].title} cannot start where no signal is left. Choose "
+                    "DPM-Solver++, DDIM, DDPM, UniPC or Euler, or switch zero terminal SNR off."
+                )
+        if self.sampling.steps > self.timesteps:
+            raise LabError(
+                f"{self.sampling.steps} sampling steps do not fit into a schedule of T = {self.timesteps}. "
+                "Take fewer steps, or a longer schedule."
+            )
+
+    def make_schedule(self) -> NoiseSchedule:
+        """The noise schedule; raises ScheduleError."""
+        knobs = {}
+        if self.schedule in ("linear", "scaled_linear", "quadratic", "sigmoid"):
+            knobs = {k: v for k in ("beta_start", "beta_end") if (v := getattr(self, k)) is not None}
+        return make_schedule(self.schedule, self.timesteps, rescale_betas_zero_snr=self.rescale_betas_zero_snr, **knobs)
+
+    def make_cloud(self) -> Cloud:
+        """The training data; raises DataError."""
+        if self.points is None:
+            return make_cloud(self.dataset, self.n_points, self.seed)
+        return self.points if isinstance(self.points, Cloud) else cloud_from_points(self.points)
+
+    def changed(self, **changes: Any) -> ToyConfig:
+        """A copy with `changes`; a part's field is named `part.field`, for example `training.learning_rate`."""
+        whole = {name: value for name, value in changes.items() if "." not in name}
+        parts: dict[str, dict[str, Any]] = {}
+        for name, value in changes.items():
+            if "." in name:
+                part, knob = name.split(".", 1)
+                parts.setdefault(part, {})[knob] = value
+        try:
+            replaced = {part: dataclasses.replace(getattr(self, part), **knobs) for part, knobs in parts.items()}
+            return dataclasses.replace(self, **whole, **replaced)
+        except (TypeError, AttributeError) as error:
+            raise LabError(f"No such knob among {', '.join(changes)}.") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and words, without the points."""
+        return {k: v for k, v in dataclasses.asdict(dataclasses.replace(self, points=None)).items() if k != "points"}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], points: Any = None) -> ToyConfig:
+        """The inverse of `to_dict`. Raises LabError for unknown or mistyped fields, and the parts' own errors."""
+        parts = {"network": NetworkConfig, "training": TrainingConfig, "sampling": SamplingConfig}
+        try:
+            made = {name: part(**_typed(part, values[name])) for name, part in parts.items() if name in values}
+            own = {k: v for k, v in values.items() if k not in parts}
+            return cls(**_typed(cls, own), **made, points=points)
+        except (TypeError, AttributeError) as error:
+            raise LabError(f"This is not a toy lab's configuration: {error}.") from error
+
+
+def _typed(kind: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """`values`, once each has the type that its field declares; JSON does not tell 1 from 1.0."""
+    types = {f.name: str(f.type) for f in dataclasses.fields(kind)}
+    for name, value in values.items():
+        declared = types.get(name, "")
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        fits = (
+            (declared.startswith("float") and (number or (value is None and "None" in declared)))
+            or (declared == "int" and number and isinstance(value, int))
+            or (declared == "bool" and isinstance(value, bool))
+            or (declared not in ("int", "bool") and not declared.startswith("float") and isinstance(value, str))
+        )
+        if not fits:
+            raise TypeError(f"{name} = {value!r} does not fit")
+    return values
+
+
+FAST = ToyConfig()
+MINIDIFFUSION = ToyConfig(
+    n_points=25_000,
+    schedule="linear",
+    network=NetworkConfig(width=256, activation="relu", time_embedding="append", fourier_features=0),
+    training=TrainingConfig(
+        prediction="noise",
+        noise_levels="uniform",
+        batch_size=25,
+        learning_rate=1e-3,
+        beta2=0.999,
+        warmup_steps=0,
+        decay="constant",
+        ema_decay=0.9999,
+    ),
+    sampling=SamplingConfig("ddpm", steps=1_000, variance="fixed_large"),
+)
+TOO_SHORT = dataclasses.replace(
+    FAST,
+    schedule="linear",
+    timesteps=50,
+    training=TrainingConfig(noise_levels="uniform"),
+    sampling=SamplingConfig("ddim"),
+)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A starting point, and one sentence on what it shows."""
+
+    title: str
+    about: str
+    config: ToyConfig
+
+
+PRESETS: dict[str, Preset] = {
+    "fast": Preset("Fast", "Karras noise levels, v-prediction, Fourier features: a spiral within a second.", FAST),
+    "minidiffusion": Preset(
+        "Ho et al. 2020 / minidiffusion",
+        "The original recipe: T = 1000, β 1e-4 → 0.02, noise prediction, batches of 25. Watch how long it takes.",
+        MINIDIFFUSION,
+    ),
+    "too_short": Preset(
+        "Failure: T = 50",
+        "Linear β with T = 50 leaves ᾱ_T = 0.60. The network learns well, and the samples are still wrong. Why?",
+        TOO_SHORT,
+    ),
+}
+
+
+def normal_seed(value: int) -> int:
+    """Any whole number as a seed in 0 … 2³² - 1."""
+    return int(value) % 2**32
+
+
+def random_seed() -> int:
+    """A seed nobody chose."""
+    return int(torch.randint(2**32, (1,), dtype=torch.int64, generator=None).item())

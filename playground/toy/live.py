@@ -1,0 +1,172 @@
+"""Training as it is watched: a generator of Frames, paced for eyes rather than for speed.
+
+Two clocks stay apart. Training runs as fast as it can, or as slowly as asked; frames leave at most so many a second,
+and so seldom that drawing them never takes more than a set share of the time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from playground.diffusion.metrics import sliced_wasserstein
+from playground.diffusion.training import Diverged
+from playground.settings import SETTINGS, Settings
+from playground.toy.lab import LossByTimestep, ToyLab
+
+START_SEED = 20_200_626  # one noise for all frames, so that points glide rather than jump; another than any data's
+FIELD_GRID = 19
+FIELD_LEVELS = 16
+PATH_POINTS = 500
+PATH_STATES = 40
+LIVE_PROJECTIONS = 64  # directions of the sliced distance while training: 2 ms instead of 15
+DISTANCE_SECONDS = 0.4
+NAP_SECONDS = 0.05  # in slow motion: how long Pause may wait
+
+
+@dataclass(frozen=True)
+class Study:
+    """What scrubbing and the closer looks need. Path (K+1, M, 2) in the data's coordinates; fields (L, G², 2)."""
+
+    path_t: Tensor
+    path_x: Tensor
+    path_x0: Tensor
+    field_t: Tensor
+    learned: Tensor
+    exact: Tensor | None
+    by_timestep: LossByTimestep
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One look at the run. `losses`: (step, mean loss since the one before). `distance` and `floor`: sliced
+    Wasserstein-2 of the `x` (N, 2) to N fresh data points, and of data to data; None when not measured this time.
+    """
+
+    step: int
+    x: Tensor
+    losses: list[tuple[int, float]]
+    steps_per_second: float
+    distance: float | None
+    floor: float | None
+    running: bool
+    study: Study | None = None
+    note: str = ""  # why it stopped, where that needs words
+
+
+@dataclass
+class Control:
+    """The knobs of one run that others may turn while it goes: Pause, and the speed."""
+
+    paused: bool = False
+    steps_per_second: float | None = None  # None: as fast as it can
+    wants_exact: bool = False  # somebody looks at the exact score
+
+
+@dataclass
+class Ruler:
+    """Distance to fresh data with its floor, measured on the same draws as long as the data stay the same."""
+
+    lab: ToyLab
+    n: int
+    key: object = None
+    reference: Tensor = field(default_factory=lambda: torch.empty(0, 2))
+    floor: float = 0.0
+
+    def measure(self, samples: Tensor) -> tuple[float, float]:
+        """(distance, floor) of `samples` (n, 2)."""
+        if self.key is not self.lab.cloud:
+            self.key, self.reference = self.lab.cloud, self.lab.fresh(self.n, 0)
+            self.floor = sliced_wasserstein(self.reference, self.lab.fresh(self.n, 1), LIVE_PROJECTIONS)
+        return sliced_wasserstein(samples, self.reference, LIVE_PROJECTIONS), self.floor
+
+
+def preview(lab: ToyLab, settings: Settings = SETTINGS) -> Tensor:
+    """(N, 2) samples from the network as it is, from the fixed start noise, in few steps."""
+    config = lab.config.sampling
+    for step in lab.sampling(settings.preview_points, seed=START_SEED, steps=min(config.steps, settings.preview_steps)):
+        x = step.x
+    return x
+
+
+def study(lab: ToyLab, exact: bool = False, full_steps: bool = False, settings: Settings = SETTINGS) -> Study:
+    """A path from the fixed start noise, the score field at some levels and the loss by timestep.
+
+    `full_steps` takes all steps that the sampling knobs ask for instead of the preview's few.
+    """
+    steps = lab.config.sampling.steps
+    taken = steps if full_steps else min(steps, settings.preview_steps)
+    states = list(lab.sampling(PATH_POINTS, seed=START_SEED, steps=taken))
+    kept = [states[k] for k in torch.linspace(0, len(states) - 1, min(len(states), PATH_STATES)).round().int().tolist()]
+    levels = torch.linspace(0, len(lab.schedule) - 1, FIELD_LEVELS).round().long()
+    return Study(
+        path_t=torch.tensor([max(s.t, 0.0) for s in kept]),
+        path_x=torch.stack([s.x for s in kept]),
+        path_x0=torch.stack([s.x0 for s in kept]),
+        field_t=levels,
+        learned=lab.learned_fields(levels.tolist(), FIELD_GRID),
+        exact=lab.exact_fields(levels.tolist(), FIELD_GRID) if exact else None,
+        by_timestep=lab.loss_by_timestep(),
+    )
+
+
+def look(lab: ToyLab, ruler: Ruler, exact: bool = False, note: str = "", settings: Settings = SETTINGS) -> Frame:
+    """A frame of a lab that stands still, with everything in it."""
+    x = preview(lab, settings)
+    distance, floor = ruler.measure(x)
+    return Frame(
+        lab.step, x, [], 0.0, distance, floor, False, study(lab, exact, full_steps=True, settings=settings), note
+    )
+
+
+def live(lab: ToyLab, control: Control, ruler: Ruler, settings: Settings = SETTINGS) -> Iterator[Frame]:
+    """Train until paused, diverged or at a limit, handing out Frames on the way and one with a Study at the end."""
+    clock = time.perf_counter
+    started = began = clock()
+    next_frame = next_distance = next_study = 0.0
+    pending: list[float] = []
+    note = ""
+    try:
+        for step in lab.train():
+            pending.append(step.loss)
+            now = clock()
+            if now >= next_frame or (control.steps_per_second or 1e9) <= settings.frames_per_second:
+                with_distance, with_study = now >= next_distance, now >= next_study
+                x = preview(lab, settings)
+                distance, floor = ruler.measure(x) if with_distance else (None, None)
+                looked = study(lab, control.wants_exact, settings=settings) if with_study else None
+                losses = [(step.step, sum(pending) / len(pending))]
+                rate = len(pending) / (now - began)
+                yield Frame(step.step, x, losses, rate, distance, floor, True, looked)
+                began, pending = now, []
+                drawing = clock() - now
+                next_frame = now + max(1 / settings.frames_per_second, drawing / settings.sampling_share)
+                if with_distance:
+                    next_distance = now + DISTANCE_SECONDS
+                if with_study:
+                    next_study = now + max(settings.study_seconds, 10 * drawing)
+            if control.steps_per_second:
+                _nap(control, now + 1 / control.steps_per_second)
+            if control.paused:
+                break
+            if step.step >= settings.max_training_steps:
+                note = f"Stopped at {step.step:,} steps, the most one run may take. Reset to train anew."
+                break
+            if clock() - started > settings.max_training_seconds:
+                note = f"Paused after {settings.max_training_seconds / 60:.0f} minutes. Press Train to go on."
+                break
+        lab.keep()
+    except Diverged as error:
+        note = str(error)  # and nothing is kept: the timeline ends before it went wrong
+    losses = [(lab.step, sum(pending) / len(pending))] if pending else []
+    yield dataclasses.replace(look(lab, ruler, control.wants_exact, note, settings), losses=losses)
+
+
+def _nap(control: Control, until: float) -> None:
+    while not control.paused and (left := until - time.perf_counter()) > 0:
+        time.sleep(min(left, NAP_SECONDS))

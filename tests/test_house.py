@@ -1,0 +1,234 @@
+"""Rules that no single module can check: who imports whom, lint, types, pins, what is committed."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MAX_BYTES = 10_000_000
+
+# app -> ui -> labs -> diffusion: the parts of `playground` that each part may import, besides itself.
+LABS = {"toy", "mnist", "stable_diffusion"}
+MAY_IMPORT = {
+    "app": {"ui", *LABS, "diffusion", "settings"},
+    "ui": {*LABS, "diffusion", "settings", "sessions"},
+    "sessions": {*LABS, "diffusion", "settings"},
+    **{lab: {"diffusion", "settings"} for lab in LABS},
+    "diffusion": {"settings"},
+    "settings": set(),
+    "__init__": set(),
+}
+MAY_IMPORT_GRADIO = {"app", "ui", "sessions"}
+
+DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+
+# Written so that no pattern matches its own line: this file is searched too.
+FORBIDDEN = [
+    r"(?<![\w.])/[r]oot/",
+    r"(?<![\w.])/[h]ome/\w",
+    r"(?<![\w.])/[U]sers/\w",
+    r"pickle\.load",
+    r"torch\.load\(",
+    r"allow_pickle\s*=\s*True",
+]
+
+
+def python_files() -> list[Path]:
+    return [path for path in [ROOT / "app.py", *(ROOT / "playground").rglob("*.py")] if path.exists()]
+
+
+def module_of(path: Path) -> str:
+    """Dotted name of a file, `playground.toy.__init__` for a package."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def part_of(module: str) -> str:
+    """`toy` for playground.toy.sampling, `settings` for playground.settings, `app` for app."""
+    names = module.split(".")
+    return names[1] if names[0] == "playground" and len(names) > 1 else names[0]
+
+
+def imported_modules(source: str, module: str) -> Iterator[str]:
+    """Absolute names of everything that the source of `module` imports, inside functions too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = module.split(".")[: -node.level] if node.level else []
+            base = ".".join([*package, *([node.module] if node.module else [])])
+            # `from playground import toy` names a part; `from torch import Tensor` names nothing further.
+            yield from [f"{base}.{alias.name}" for alias in node.names] if base == "playground" else [base]
+
+
+def import_faults(source: str, module: str) -> list[str]:
+    """The imports in the source of `module` that break the rule, as sentences."""
+    part = part_of(module)
+    if part not in MAY_IMPORT:
+        return [f"{module} is in no part that MAY_IMPORT knows"]
+    faults = []
+    for name in imported_modules(source, module):
+        top = name.split(".")[0]
+        if top == "gradio" and part not in MAY_IMPORT_GRADIO:
+            faults.append(f"{module} imports gradio")
+        if top == "app" or (name.startswith("playground.") and part_of(name) not in {part} | MAY_IMPORT[part]):
+            faults.append(f"{module} imports {name}")
+    return faults
+
+
+def forbidden_calls(source: str) -> list[str]:
+    """Calls of the built-in eval and exec (a method such as torch's `model.eval()` is another thing)."""
+    calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return [func.id for func in calls if isinstance(func, ast.Name) and func.id in {"eval", "exec"}]
+
+
+def pins(file: str) -> dict[str, str]:
+    """Name (normalised) to version of a requirements file; fails on a line that is not `name==version`."""
+    lines = (line.split("#")[0].strip() for line in (ROOT / file).read_text(encoding="utf-8").splitlines())
+    matches = [
+        (line, re.fullmatch(r"([\w.-]+)==(\d[\w.]*)", line)) for line in lines if line and not line.startswith("-r ")
+    ]
+    loose = [line for line, match in matches if match is None]
+    assert not loose, f"{file} has lines without an exact pin: {loose}"
+    return {re.sub(r"[-_.]+", "-", match[1]).lower(): match[2] for _, match in matches if match}
+
+
+def repository_files() -> list[Path]:
+    """Files that are, or would be, committed."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    # safe.directory: a checkout that belongs to another user, as in a container, is listed all the same.
+    command = "git -c safe.directory=* ls-files -z --cached --others --exclude-standard"
+    output = subprocess.run(command.split(), cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    # A file that was deleted and is still in the index is not there to be read.
+    return sorted({path for name in output.split("\0") if name and (path := ROOT / name).is_file()})
+
+
+def run(*command: str) -> None:
+    """Run a Python module as a command in the checkout; fail with what it printed."""
+    result = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
+    if result.returncode != 0:
+        pytest.fail(f"{' '.join(command)}\n{result.stdout}{result.stderr}", pytrace=False)
+
+
+def test_imports_go_downward() -> None:
+    files = python_files()
+    assert files
+    faults = [fault for path in files for fault in import_faults(path.read_text("utf-8"), module_of(path))]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("playground.toy.data", "import gradio as gr"),
+        ("playground.diffusion.loss", "def f():\n    from gradio.themes import Base"),
+        ("playground.diffusion.loss", "from playground.toy import data"),
+        ("playground.diffusion.loss", "from playground import toy"),
+        ("playground.toy.data", "import playground.mnist.data"),
+        ("playground.toy.data", "from ..mnist import data"),
+        ("playground.toy.__init__", "from .. import ui"),
+        ("playground.mnist", "from playground.sessions import Session"),
+        ("playground.settings", "from playground.diffusion import loss"),
+        ("playground.ui.page", "import app"),
+        ("playground.elsewhere", "import math"),
+    ],
+)
+def test_bad_imports_are_found(module: str, source: str) -> None:
+    assert import_faults(source, module)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("app", "import gradio\nfrom playground.ui import page"),
+        ("playground.ui.page", "from playground import sessions, toy\nfrom . import live"),
+        ("playground.sessions", "from playground.stable_diffusion import pipeline"),
+        (
+            "playground.toy.data",
+            "from . import shapes\nfrom .shapes import ring\nfrom playground import settings",
+        ),
+        ("playground.diffusion.loss", "from playground.diffusion.schedules import cosine\nimport torch.nn"),
+    ],
+)
+def test_good_imports_pass(module: str, source: str) -> None:
+    assert import_faults(source, module) == []
+
+
+def test_labs_run_without_gradio() -> None:
+    names = [name for name in ("diffusion", "toy") if (ROOT / "playground" / name / "__init__.py").exists()]
+    imports = "".join(f"import playground.{name}\n" for name in names)
+    code = f"{imports}import sys\nsys.exit('gradio' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, f"{names} bring gradio in, or fail to be imported: {result.stderr}"
+
+
+def test_ruff_check() -> None:
+    run("ruff", "check", ".")
+
+
+def test_ruff_format() -> None:
+    run("ruff", "format", "--check", ".")
+
+
+def test_mypy() -> None:
+    paths = [ROOT / "app.py", *(ROOT / name for name in ("playground", "benchmarks", "tests"))]
+    present = [path.name for path in paths if path.is_file() or any(path.rglob("*.py"))]
+    run("mypy", *present)
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+def test_requirements_are_pinned(file: str) -> None:
+    assert pins(file)
+
+
+def test_every_import_is_required() -> None:
+    tops = {
+        name.split(".")[0]
+        for path in python_files()
+        for name in imported_modules(path.read_text("utf-8"), module_of(path))
+    }
+    third_party = tops - set(sys.stdlib_module_names) - {"playground", "app"}
+    missing = {DISTRIBUTIONS.get(top, top).lower().replace("_", "-") for top in third_party}
+    missing -= pins("requirements.txt").keys()
+    assert not missing, f"imported, but not in requirements.txt: {sorted(missing)}"
+
+
+def test_no_file_holds_forbidden_text() -> None:
+    found = []
+    for path in repository_files():
+        text = path.read_bytes().decode("utf-8", errors="replace")
+        found += [f"{path.relative_to(ROOT)}: {match[0]}" for rule in FORBIDDEN for match in re.finditer(rule, text)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/ro" + "ot/x",
+        "cd /ho" + "me/ada",
+        "/Use" + "rs/ada",
+        "pickle" + ".loads(b)",
+        "torch" + ".load(f)",
+        "np.load(f, allow_pickle" + " = True)",
+    ],
+)
+def test_forbidden_text_is_found(text: str) -> None:
+    assert any(re.search(rule, text) for rule in FORBIDDEN)
+
+
+def test_no_eval_or_exec() -> None:
+    assert forbidden_calls("x = eval('1')\nexec('y = 2')\nmodel.eval()") == ["eval", "exec"]
+    found = [
+        f"{module_of(path)}: {call}" for path in python_files() for call in forbidden_calls(path.read_text("utf-8"))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_no_file_is_large() -> None:
+    large = [str(path.relative_to(ROOT)) for path in repository_files() if path.stat().st_size > MAX_BYTES]
+    assert not large
