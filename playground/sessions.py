@@ -23,7 +23,6 @@ class Visitor:
     lab: ToyLab
     ruler: Ruler
     control: Control = field(default_factory=lambda: Control(paused=True))
-    run: int = 0  # counts restarts, so that the page can tell a new experiment's frames from the last one's
     last_seen: float = field(default_factory=time.monotonic)
 
     @property
@@ -31,10 +30,14 @@ class Visitor:
         """Whether a run is on, as far as anyone has asked."""
         return not self.control.paused
 
+    def touch(self) -> None:
+        """Still here."""
+        self.last_seen = time.monotonic()
+
     def begin(self) -> Control:
         """A new run; whatever ran before stops at its next step."""
         self.control.paused = True
-        self.control = Control(steps_per_second=self.control.steps_per_second, wants_exact=self.control.wants_exact)
+        self.control = Control(steps_per_second=self.control.steps_per_second)
         return self.control
 
 
@@ -45,6 +48,9 @@ class Sessions:
         self._settings, self._clock = settings, clock
         self._visitors: dict[str, Visitor] = {}
         self._lock = threading.Lock()
+
+    def __contains__(self, session: object) -> bool:
+        return session in self._visitors
 
     def __len__(self) -> int:
         return len(self._visitors)

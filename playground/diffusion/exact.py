@@ -158,9 +158,9 @@ class ExactDenoiser:
         """log p_t(x), (M,), in nats. Raises ValueError where sigma = 0."""
         return self._classes[-1].log_density(x, alpha, sigma)
 
-    def posterior_variance(self, x: Tensor, alpha: Level, sigma: Level) -> Tensor:
-        """Mean over dimensions of Var[x0_d | x_t = x], (M,): the error no denoiser can go below."""
-        return self._classes[-1].posterior_variance(x, alpha, sigma)
+    def posterior_variance(self, x: Tensor, alpha: Level, sigma: Level, labels: Tensor | None = None) -> Tensor:
+        """Mean over dimensions of Var[x0_d | x_t = x, label], (M,): the error no denoiser can go below."""
+        return self._by_class(GaussianMixture.posterior_variance, x, alpha, sigma, labels)
 
     def _by_class(
         self,
@@ -175,7 +175,7 @@ class ExactDenoiser:
         if labels.shape != x.shape[:1]:
             raise ValueError(f"labels must be ({len(x)},), got {tuple(labels.shape)}")
         alpha, sigma = _level(alpha, x), _level(sigma, x)
-        out = torch.empty_like(x)
+        out = x.new_empty(x.shape[:1] if method is GaussianMixture.posterior_variance else x.shape)
         for label in labels.unique().tolist():
             if label not in self._classes:
                 raise ValueError(f"no points of class {label}; classes are {sorted(self._classes)}")

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from playground.diffusion.knobs import check_types
 from playground.diffusion.prediction import to_eps
 from playground.diffusion.schedules import NoiseSchedule
 
@@ -65,6 +66,7 @@ class SamplingConfig:
     langevin_t: float = 0.2  # plain Langevin only: the noise level, as a share of T
 
     def __post_init__(self) -> None:
+        check_types(self, SamplerError)
         if self.sampler not in SAMPLERS:
             raise SamplerError(f"Unknown sampler {self.sampler!r}. Choose one of: {', '.join(SAMPLERS)}.")
         allowed = SAMPLERS[self.sampler].spacings
@@ -77,10 +79,13 @@ class SamplingConfig:
         if self.variance not in ("fixed_small", "fixed_large"):
             raise SamplerError("The variance is 'fixed_small' (β̃) or 'fixed_large' (β).")
         if not (
-            0 <= self.eta <= 1 and 0 < self.langevin_step < 2 and self.langevin_inner >= 1 and 0 <= self.langevin_t <= 1
+            0 <= self.eta <= 1
+            and 0 < self.langevin_step < 2
+            and 1 <= self.langevin_inner <= 100
+            and 0 <= self.langevin_t <= 1
         ):
             raise SamplerError(
-                "η and the Langevin level lie in [0, 1], the Langevin step in (0, 2), inner steps from 1."
+                "η and the Langevin level lie in [0, 1], the Langevin step in (0, 2), its inner steps in 1 … 100."
             )
 
 
@@ -156,6 +161,8 @@ def make_scheduler(schedule: NoiseSchedule, config: SamplingConfig) -> Any:
     if config.steps > len(schedule):
         raise SamplerError(f"{config.steps} sampling steps do not fit into a schedule of T = {len(schedule)}.")
     spacing = sampler.spacings[0] if config.spacing == "default" else config.spacing
+    if config.steps == len(schedule) and spacing != "karras":
+        spacing = "trailing"  # all of them; the multistep classes' other spacings would repeat one, and divide by 0
     common: dict[str, Any] = {
         "num_train_timesteps": len(schedule),
         "trained_betas": schedule.betas.numpy(),
@@ -185,6 +192,8 @@ def make_scheduler(schedule: NoiseSchedule, config: SamplingConfig) -> Any:
         case _:
             raise SamplerError(f"{sampler.title} is not one of diffusers' schedulers.")
     scheduler.set_timesteps(config.steps)
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(0)  # else looked up by timestep, and rounded Karras spacing may hold the first twice
     return scheduler
 
 

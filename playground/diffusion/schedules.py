@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 MAX_TIMESTEPS = 4000
+MIN_BETA = 1e-6  # the samplers work in float32, where 1 - β below this comes out as 1 and leaves σ = 0
 MAX_BETA = 0.999  # Nichol & Dhariwal 2021, §3.2: β is clipped so that no single step destroys everything
 ENOUGH_NOISE = 0.01  # ᾱ_T above this: sampling from N(0, I) starts where the forward process never arrived
 
@@ -122,7 +123,7 @@ def _from_alphas_cumprod(name: str, alphas_cumprod: Tensor) -> NoiseSchedule:
 
 
 def _from_betas(name: str, betas: Tensor) -> NoiseSchedule:
-    return _from_alphas_cumprod(name, (1 - betas.clamp(1e-8, MAX_BETA)).cumprod(0))
+    return _from_alphas_cumprod(name, (1 - betas.clamp(MIN_BETA, MAX_BETA)).cumprod(0))
 
 
 def linear(T: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> NoiseSchedule:

@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from playground.diffusion.knobs import check_types
 from playground.diffusion.prediction import PREDICTIONS, Prediction, target
 from playground.diffusion.schedules import NoiseSchedule
 
@@ -57,22 +58,20 @@ class TrainingConfig:
     label_dropout: float = 0.1  # share of labels hidden, so that one network also learns to do without (guidance)
 
     def __post_init__(self) -> None:
+        check_types(self, TrainingError)
         if self.prediction not in PREDICTIONS or self.noise_levels not in NOISE_LEVELS or self.decay not in DECAYS:
             raise TrainingError(
                 f"prediction is one of {', '.join(PREDICTIONS)}; noise levels one of {', '.join(NOISE_LEVELS)}; "
                 f"decay one of {', '.join(DECAYS)}."
             )
-        numbers = (self.learning_rate, self.p_mean, self.p_std, self.beta2, self.ema_decay, self.label_dropout)
-        if not all(math.isfinite(n) for n in numbers):
-            raise TrainingError("Every training knob must be a finite number.")
         if not 1 <= self.batch_size <= 10_000:
             raise TrainingError(f"The batch size must lie in 1 … 10,000; it is {self.batch_size}.")
         if not 0 < self.learning_rate <= 100:
             raise TrainingError(f"The learning rate must lie in (0, 100]; it is {self.learning_rate}.")
-        if self.p_std <= 0 or self.warmup_steps < 0 or self.decay_steps < 1:
-            raise TrainingError(
-                "The spread of ln σ must be positive, the warm-up at least 0, the decay at least 1 step."
-            )
+        if not (abs(self.p_mean) <= 10 and 0 < self.p_std <= 5):  # beyond, (σ/α)² leaves float32
+            raise TrainingError("The mean of ln σ must lie in -10 … 10, its spread in (0, 5].")
+        if self.warmup_steps < 0 or self.decay_steps < 1:
+            raise TrainingError("The warm-up takes at least 0 steps, the decay at least 1.")
         if not (0 <= self.ema_decay < 1 and 0 <= self.beta2 < 1 and 0 <= self.label_dropout <= 1):
             raise TrainingError("EMA, β₂ and label dropout are shares: they must lie in [0, 1).")
 
@@ -161,7 +160,7 @@ class Trainer:
         """(α, σ), each (n, 1) with α² + σ² = 1; stratified, so that every batch sees the whole range."""
         strata = (torch.arange(n) + torch.rand(n, generator=self.generator)) / n  # (n,) one in each n-th of [0, 1)
         if self.config.noise_levels == "uniform":
-            t = (strata * len(self.schedule)).long()
+            t = (strata * len(self.schedule)).long().clamp_max(len(self.schedule) - 1)  # float32 may round up to T
             alpha = self.schedule.alphas_cumprod[t].sqrt().float()[:, None]
             return alpha, (1 - self.schedule.alphas_cumprod[t]).sqrt().float()[:, None]
         normal = torch.special.ndtri(strata.clamp(1e-6, 1 - 1e-6))

@@ -329,9 +329,10 @@ def cloud_from_strokes(strokes: object, n: int = 5000, width: float = 0.06, seed
 
 
 def cloud_from_points(array: object, name: str = "your own", max_points: int = 25_000) -> Cloud:
-    """A cloud from all that NumPy reads as (n, 2) real numbers. More than `max_points` are thinned at random;
-    unless within [-1.5, 1.5]² they are shifted and scaled to fit [-1, 1]²; the note says so. Raises
-    DataError.
+    """A cloud from all that NumPy reads as (n, 2) real numbers. Raises DataError.
+
+    More than `max_points` are thinned at random; unless all are within [-1.5, 1.5]², they are shifted and
+    scaled to fit [-1, 1]². The note says what was done.
     """
     try:
         table = np.asarray(array)
@@ -417,10 +418,10 @@ def _read_npy(data: bytes) -> np.ndarray:
     if dtype.kind not in "fiu":
         raise DataError(f"The NumPy file holds {dtype.name} values. Save an array of floats or integers.")
     if len(shape) != 2 or type(shape[0]) is not int or shape[1] not in (2, 3):  # NumPy lets True pass for 1
-        raise DataError(f"The array has shape {shape}. Save x, y and perhaps a class: (n, 2) or (n, 3).")
-    promised, held = math.prod(shape) * dtype.itemsize, len(data) - file.tell()
-    if promised != held:
-        what = f"its header promises {promised:,} bytes of points and {held:,} follow"
+        raise DataError(f"The array has shape {shape!s:.40}. Save x, y and perhaps a class: (n, 2) or (n, 3).")
+    held = (len(data) - file.tell()) / (shape[1] * dtype.itemsize)
+    if shape[0] != held:
+        what = f"its header promises {shape[0]!s:.20} points and {held:g} follow"
         raise DataError(f"The NumPy file is damaged or cut short: {what}. Save and upload it again.")
     return np.load(BytesIO(data), allow_pickle=False)
 

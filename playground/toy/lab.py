@@ -15,6 +15,7 @@ import dataclasses
 import math
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,12 @@ from playground.diffusion.sampling import Denoiser, SampleStep, guide, sample, s
 from playground.diffusion.training import Trainer, TrainStep
 from playground.settings import SETTINGS
 from playground.toy.config import LabError, ToyConfig
-from playground.toy.data import Cloud, cloud_from_points, make_cloud
+from playground.toy.data import MAX_CLASSES, Cloud, cloud_from_points, make_cloud
 from playground.toy.network import PointMLP
 from playground.toy.storage import decode, encode, flatten, unflatten
 
 BOX_MARGIN = 0.1  # x̂0 may leave the data's bounding box by this share of its size, and no further
+MAX_STEP = 10**9  # of a file's experiment
 RESTARTS = ("dataset", "points", "n_points", "seed", "conditional", "network", "training.prediction")
 
 
@@ -94,6 +96,7 @@ class ToyLab:
 
     def __init__(self, config: ToyConfig | None = None) -> None:
         self._lock = threading.RLock()
+        self.run = 0  # counts restarts, so that a picture of the last experiment is not taken for one of this
         self.restart(config or ToyConfig())
 
     # --- the experiment ------------------------------------------------------------------------------------------
@@ -124,6 +127,7 @@ class ToyLab:
             )
             self.timeline: list[Checkpoint] = []
             self._remember()
+            self.run += 1
 
     def reset(self) -> None:
         """Back to step 0 of the same experiment."""
@@ -134,15 +138,26 @@ class ToyLab:
 
         Returns what happened: "live" (from the next step on) or "restart" (the network had to start again).
         """
-        config = self.config.changed(**changes)
-        if any(_knob(config, name) is not _knob(self.config, name) for name in changes if _restarts(name)):
-            self.restart(config)
-            return "restart"
-        schedule = config.make_schedule()
         with self._lock:
-            self.config, self.schedule = config, schedule
-            self.trainer.config, self.trainer.schedule = config.training, schedule
-        return "live"
+            config = self.config.changed(**changes)
+            if any(_differ(name, config, self.config) for name in RESTARTS):
+                self.restart(config)
+                return "restart"
+            self.config, self.schedule = config, config.make_schedule()
+            self.trainer.config, self.trainer.schedule = config.training, self.schedule
+            return "live"
+
+    def take_over(self, other: ToyLab) -> None:
+        """Become `other`, as it is, under this lab's lock and count of runs."""
+        with self._lock:
+            run = self.run
+            self.__dict__.update({k: v for k, v in other.__dict__.items() if k != "_lock"})
+            self.run = run + 1
+
+    @property
+    def still(self) -> AbstractContextManager[Any]:
+        """`with lab.still:` no other thread trains, turns a knob or rewinds."""
+        return self._lock
 
     @property
     def step(self) -> int:
@@ -172,7 +187,7 @@ class ToyLab:
         state = self.trainer.state_dict()
         self.timeline.append(Checkpoint(self.step, state))
         size = 4 * 4 * sum(p.numel() for p in self.trainer.network.parameters())  # weights, average, Adam's two
-        if len(self.timeline) > max(12, SETTINGS.timeline_bytes // size):
+        if len(self.timeline) > max(3, SETTINGS.timeline_bytes // size):
             ratios = [
                 (after.step + 1) / (before.step + 1)
                 for before, after in zip(self.timeline, self.timeline[2:], strict=False)
@@ -186,14 +201,13 @@ class ToyLab:
                 self._remember()
 
     def rewind(self, step: int) -> int:
-        """Back to the last checkpoint at or before `step`; training from there forks, later ones are dropped.
+        """Back to the last checkpoint at or before `step`, or the first; training from there forks, later ones go.
 
         Returns the step arrived at.
         """
         with self._lock:
-            kept = [c for c in self.timeline if c.step <= max(0, step)]
-            self.timeline = kept
-            self.trainer.load_state_dict(kept[-1].state)
+            self.timeline = [c for c in self.timeline if c.step <= step] or self.timeline[:1]
+            self.trainer.load_state_dict(self.timeline[-1].state)
             return self.step
 
     # --- keeping it ----------------------------------------------------------------------------------------------
@@ -233,12 +247,16 @@ class ToyLab:
         """Training state from a file: every tensor must have the name and shape that this config's network has."""
         state = self.trainer.state_dict()
         if any(name.startswith("optimizer/") for name in tensors):
-            next(self.train(1))  # Adam has no state before its first step; this makes its shape known
+            for parameter in self.trainer.network.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+            self.trainer.optimizer.step()  # Adam has no state before its first step; this makes its shape known
             state = self.trainer.state_dict()
         try:
             filled = unflatten(state, tensors, rest)
+            if not 0 <= filled["step_count"] <= MAX_STEP:
+                raise ValueError(f"no run has {filled['step_count']} steps")
             self.trainer.load_state_dict(filled)
-        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        except (KeyError, ValueError, RuntimeError, TypeError, OverflowError) as error:
             raise LabError("This experiment's weights do not fit the network in its configuration.") from error
         self.timeline = []
         self._remember()
@@ -252,7 +270,7 @@ class ToyLab:
         """
         with self._lock:
             network, prediction = copy.deepcopy(self.trainer.ema), self.config.training.prediction
-        low, high = self.box
+            low, high = self.box
 
         def denoise(x: Tensor, alpha: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
             return to_x0(prediction, network(x, alpha, sigma, labels), x, alpha, sigma)
@@ -277,13 +295,14 @@ class ToyLab:
         """Algorithm 2, one state at a time, in the data's coordinates. Arguments as for `sample`."""
         if not 1 <= n <= SETTINGS.max_samples:
             raise LabError(f"The number of samples must lie in 1 … {SETTINGS.max_samples:,}; it is {n:,}.")
-        config = dataclasses.replace(self.config.sampling, **knobs)
-        classes = self._classes(n, labels, seed)
-        scale = self.config.guidance_scale if guidance_scale is None else guidance_scale
-        denoise = self._exact_denoiser(classes, scale) if exact else self.denoiser(classes, scale)
+        with self._lock:  # all of one experiment, whatever another thread turns meanwhile
+            config = dataclasses.replace(self.config.sampling, **knobs)
+            classes = self._classes(n, labels, seed)
+            scale = self.config.guidance_scale if guidance_scale is None else guidance_scale
+            denoise = self._exact_denoiser(classes, scale) if exact else self.denoiser(classes, scale)
+            schedule, mean, std = self.schedule, self.mean, self.std
         rng = torch.Generator().manual_seed(seed + 1)
-        mean, std = self.mean, self.std
-        for step in sample(denoise, self.schedule, start_noise(n, 2, seed), config, rng):
+        for step in sample(denoise, schedule, start_noise(n, 2, seed), config, rng):
             yield dataclasses.replace(step, x=step.x * std + mean, x0=step.x0 * std + mean)
 
     def sample(self, n: int, **arguments: Any) -> SamplePath:
@@ -334,9 +353,10 @@ class ToyLab:
         return classes
 
     def _exact_denoiser(self, labels: Tensor | None, guidance_scale: float) -> Denoiser:
+        exact = self._exact
         return guide(
-            lambda x, alpha, sigma: self._exact(x, alpha, sigma, labels),
-            self._exact,
+            lambda x, alpha, sigma: exact(x, alpha, sigma, labels),
+            exact,
             guidance_scale if labels is not None else 1.0,
         )
 
@@ -385,8 +405,8 @@ class ToyLab:
     def _level(self, t: int) -> tuple[Tensor, Tensor]:
         if not 0 <= t < len(self.schedule):
             raise LabError(f"t must lie in 0 … {len(self.schedule) - 1}.")
-        alpha_cumprod = self.schedule.alphas_cumprod[t].float()
-        return alpha_cumprod.sqrt(), (1 - alpha_cumprod).sqrt()
+        alpha_cumprod = self.schedule.alphas_cumprod[t]  # float64: 1 - ᾱ cancels in float32
+        return alpha_cumprod.sqrt().float(), (1 - alpha_cumprod).sqrt().float()
 
     @torch.no_grad()
     def loss_by_timestep(self, n: int = 256, bins: int = 20) -> LossByTimestep:
@@ -396,10 +416,10 @@ class ToyLab:
         this prediction makes of an error in x̂0. The floor is that of the finite training set, which only a network
         that memorises it could reach at small t.
         """
-        t = torch.linspace(0, len(self.schedule) - 1, bins).round().long()  # (B,)
-        alpha, sigma, x0, eps, labels = self._probe(t, n)
-        prediction = self.config.training.prediction
         with self._lock:
+            t = torch.linspace(0, len(self.schedule) - 1, bins).round().long()  # (B,)
+            alpha, sigma, x0, eps, labels = self._probe(t, n)
+            prediction = self.config.training.prediction
             output = self.trainer.ema(alpha * x0 + sigma * eps, alpha, sigma, labels)
         loss = (output - target(prediction, x0, eps, alpha, sigma)).square().mean(1).reshape(bins, n).mean(1)
         return LossByTimestep(t, loss, self.loss_floor(n, bins))
@@ -411,16 +431,17 @@ class ToyLab:
         It depends on data, schedule and prediction alone, so it is worked out once and kept.
         """
         with self._lock:
-            key = (n, bins, self.config.training.prediction, id(self.schedule), id(self._exact))
+            schedule, exact, prediction = self.schedule, self._exact, self.config.training.prediction
+            key = (n, bins, prediction, id(schedule), id(exact))
             if getattr(self, "_floor", (None,))[0] == key:
                 return self._floor[1]
-        t = torch.linspace(0, len(self.schedule) - 1, bins).round().long()
-        alpha, sigma, x0, eps, _ = self._probe(t, n)
-        variance = self._exact.posterior_variance(alpha * x0 + sigma * eps, alpha[:, 0], sigma[:, 0])  # (B*n,)
-        weight = torch.as_tensor(error_in_x0(self.config.training.prediction, alpha, sigma))[:, 0]
+            t = torch.linspace(0, len(schedule) - 1, bins).round().long()
+            alpha, sigma, x0, eps, labels = self._probe(t, n)
+        variance = exact.posterior_variance(alpha * x0 + sigma * eps, alpha[:, 0], sigma[:, 0], labels)  # (B*n,)
+        weight = torch.as_tensor(error_in_x0(prediction, alpha, sigma))[:, 0]
         floor = (weight * variance).reshape(bins, n).mean(1)
-        with self._lock:
-            self._floor: tuple[Any, Tensor] = (key, floor)
+        with self._lock:  # schedule and exact are held, so that no new object can have their ids
+            self._floor: tuple[Any, Tensor, Any] = (key, floor, (schedule, exact))
         return floor
 
     def _probe(self, t: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
@@ -444,6 +465,11 @@ class ToyLab:
         """How far `n` samples are from `n` fresh data points, and how far two draws of data are from each other."""
         for step in self.sampling(n, seed=seed, **knobs):
             samples = step.x
+        return self.judge(samples, seed)
+
+    def judge(self, samples: Tensor, seed: int = 0) -> metrics.Quality:
+        """The quality of `samples` (n, 2), however they were drawn."""
+        n = len(samples)
         return metrics.quality(samples, self.fresh(n, 2 * seed), self.fresh(n, 2 * seed + 1), self.cloud.support)
 
 
@@ -452,18 +478,21 @@ SAMPLING_KNOBS = {"sampler", "steps", "spacing", "eta", "variance", "langevin_st
 
 def _own_cloud(points: Tensor, labels: Tensor | None, classes: Any) -> Cloud:
     """One's own points out of a file, checked like an upload. Raises DataError, LabError."""
+    if points.dtype != torch.float32:
+        raise LabError("This experiment's points are not of the kind that this playground saves.")
     cloud = cloud_from_points(points.numpy())
     if labels is None:
         return cloud
     names = tuple(str(name) for name in classes) if isinstance(classes, list) else ()
     fits = labels.shape == points.shape[:1] and labels.dtype == torch.int64 and len(cloud.points) == len(points)
-    if not fits or not names or labels.min() < 0 or labels.max() >= len(names):
+    if not fits or not 1 <= len(names) <= MAX_CLASSES or labels.min() < 0 or labels.max() >= len(names):
         raise LabError("This experiment's class labels do not fit its points.")
     return dataclasses.replace(cloud, labels=labels, classes=names)
 
 
-def _restarts(name: str) -> bool:
-    return name in RESTARTS or name.split(".")[0] == "network"
+def _differ(name: str, one: ToyConfig, other: ToyConfig) -> bool:
+    a, b = _knob(one, name), _knob(other, name)
+    return a is not b and (name == "points" or a != b)  # arrays have no single answer to ==
 
 
 def _knob(config: ToyConfig, name: str) -> Any:

@@ -17,6 +17,7 @@ from torch import Tensor
 from playground.diffusion.metrics import sliced_wasserstein
 from playground.diffusion.training import Diverged
 from playground.settings import SETTINGS, Settings
+from playground.toy.config import ToyConfig
 from playground.toy.lab import LossByTimestep, ToyLab
 
 START_SEED = 20_200_626  # one noise for all frames, so that points glide rather than jump; another than any data's
@@ -48,6 +49,7 @@ class Frame:
     Wasserstein-2 of the `x` (N, 2) to N fresh data points, and of data to data; None when not measured this time.
     """
 
+    run: int  # which experiment of the lab this is; see ToyLab.run
     step: int
     x: Tensor
     losses: list[tuple[int, float]]
@@ -65,7 +67,6 @@ class Control:
 
     paused: bool = False
     steps_per_second: float | None = None  # None: as fast as it can
-    wants_exact: bool = False  # somebody looks at the exact score
 
 
 @dataclass
@@ -86,6 +87,13 @@ class Ruler:
         return sliced_wasserstein(samples, self.reference, LIVE_PROJECTIONS), self.floor
 
 
+def warm_up() -> None:
+    """Import what takes seconds, torch's optimisers and diffusers' schedulers, before a visitor has to wait for it."""
+    lab = ToyLab(ToyConfig(n_points=100))
+    next(lab.train(1))
+    study(lab)
+
+
 def preview(lab: ToyLab, settings: Settings = SETTINGS) -> Tensor:
     """(N, 2) samples from the network as it is, from the fixed start noise, in few steps."""
     config = lab.config.sampling
@@ -103,16 +111,17 @@ def study(lab: ToyLab, exact: bool = False, full_steps: bool = False, settings: 
     taken = steps if full_steps else min(steps, settings.preview_steps)
     states = list(lab.sampling(PATH_POINTS, seed=START_SEED, steps=taken))
     kept = [states[k] for k in torch.linspace(0, len(states) - 1, min(len(states), PATH_STATES)).round().int().tolist()]
-    levels = torch.linspace(0, len(lab.schedule) - 1, FIELD_LEVELS).round().long()
-    return Study(
-        path_t=torch.tensor([max(s.t, 0.0) for s in kept]),
-        path_x=torch.stack([s.x for s in kept]),
-        path_x0=torch.stack([s.x0 for s in kept]),
-        field_t=levels,
-        learned=lab.learned_fields(levels.tolist(), FIELD_GRID),
-        exact=lab.exact_fields(levels.tolist(), FIELD_GRID) if exact else None,
-        by_timestep=lab.loss_by_timestep(),
-    )
+    with lab.still:  # or another thread might shorten the schedule between the choice of levels and their use
+        levels = torch.linspace(0, len(lab.schedule) - 1, FIELD_LEVELS).round().long()
+        return Study(
+            path_t=torch.tensor([max(s.t, 0.0) for s in kept]),
+            path_x=torch.stack([s.x for s in kept]),
+            path_x0=torch.stack([s.x0 for s in kept]),
+            field_t=levels,
+            learned=lab.learned_fields(levels.tolist(), FIELD_GRID),
+            exact=lab.exact_fields(levels.tolist(), FIELD_GRID) if exact else None,
+            by_timestep=lab.loss_by_timestep(),
+        )
 
 
 def look(lab: ToyLab, ruler: Ruler, exact: bool = False, note: str = "", settings: Settings = SETTINGS) -> Frame:
@@ -120,7 +129,16 @@ def look(lab: ToyLab, ruler: Ruler, exact: bool = False, note: str = "", setting
     x = preview(lab, settings)
     distance, floor = ruler.measure(x)
     return Frame(
-        lab.step, x, [], 0.0, distance, floor, False, study(lab, exact, full_steps=True, settings=settings), note
+        lab.run,
+        lab.step,
+        x,
+        [],
+        0.0,
+        distance,
+        floor,
+        False,
+        study(lab, exact, full_steps=True, settings=settings),
+        note,
     )
 
 
@@ -137,12 +155,13 @@ def live(lab: ToyLab, control: Control, ruler: Ruler, settings: Settings = SETTI
             now = clock()
             if now >= next_frame or (control.steps_per_second or 1e9) <= settings.frames_per_second:
                 with_distance, with_study = now >= next_distance, now >= next_study
-                x = preview(lab, settings)
+                run, x = lab.run, preview(lab, settings)
                 distance, floor = ruler.measure(x) if with_distance else (None, None)
-                looked = study(lab, control.wants_exact, settings=settings) if with_study else None
+                looked = study(lab, settings=settings) if with_study else None
                 losses = [(step.step, sum(pending) / len(pending))]
                 rate = len(pending) / (now - began)
-                yield Frame(step.step, x, losses, rate, distance, floor, True, looked)
+                if lab.run == run:  # else the experiment was exchanged meanwhile, and this picture is of neither
+                    yield Frame(run, step.step, x, losses, rate, distance, floor, True, looked)
                 began, pending = now, []
                 drawing = clock() - now
                 next_frame = now + max(1 / settings.frames_per_second, drawing / settings.sampling_share)
@@ -164,7 +183,7 @@ def live(lab: ToyLab, control: Control, ruler: Ruler, settings: Settings = SETTI
     except Diverged as error:
         note = str(error)  # and nothing is kept: the timeline ends before it went wrong
     losses = [(lab.step, sum(pending) / len(pending))] if pending else []
-    yield dataclasses.replace(look(lab, ruler, control.wants_exact, note, settings), losses=losses)
+    yield dataclasses.replace(look(lab, ruler, note=note, settings=settings), losses=losses)
 
 
 def _nap(control: Control, until: float) -> None:

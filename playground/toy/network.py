@@ -9,6 +9,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from playground.diffusion.knobs import check_types
+
 Activation = Literal["silu", "relu", "gelu", "tanh"]
 TimeEmbedding = Literal["sinusoidal", "append"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
@@ -35,6 +37,7 @@ class NetworkConfig:
     damp_features: bool = True  # fade a feature where the noise is larger than its wavelength
 
     def __post_init__(self) -> None:
+        check_types(self, NetworkError)
         if not 4 <= self.width <= 512 or not 1 <= self.depth <= 8 or not 0 <= self.fourier_features <= 256:
             raise NetworkError("Width must lie in 4 … 512, depth in 1 … 8, Fourier features in 0 … 256.")
         if self.activation not in ACTIVATIONS:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -60,16 +59,16 @@ def decode(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, An
     """Config, tensors and the rest, as `encode` took them. Raises LabError with words for a visitor."""
     try:
         tensors = load(data)
-    except SafetensorError as error:
+    except Exception as error:  # a hostile header fails in any of a dozen ways, in safetensors and in torch
         raise LabError(
             "This is no safetensors file, or it was cut short. Choose one saved by this playground."
         ) from error
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}
     if header.get("format") != FORMAT:
         raise LabError("This safetensors file is not a toy lab's experiment. Choose one saved by this playground.")
     try:
         config, rest = json.loads(header["config"]), json.loads(header["state"])
-    except (KeyError, json.JSONDecodeError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise LabError("This experiment's header is damaged: its configuration cannot be read.") from error
     if not isinstance(config, dict) or not isinstance(rest, dict):
         raise LabError("This experiment's header is damaged: its configuration is not a table of names and values.")

@@ -1,0 +1,35 @@
+"""Diffusion Playground: builds the page and serves it. `python app.py`, then open the address it prints."""
+
+import os
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while Gradio is imported
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import threading
+
+import torch
+
+from playground.sessions import Sessions
+from playground.settings import SETTINGS
+from playground.toy.live import warm_up
+from playground.ui.page import build
+from playground.ui.theme import STYLE, theme
+
+torch.set_num_threads(SETTINGS.torch_threads)
+demo = build(Sessions())
+demo.queue(max_size=SETTINGS.max_visitors * 4)
+
+if __name__ == "__main__":
+    demo.launch(
+        theme=theme(),
+        css=STYLE,
+        run_history=False,
+        footer_links=[],
+        max_threads=SETTINGS.max_threads,
+        max_file_size=SETTINGS.max_upload_bytes,
+        enable_monitoring=False,
+        show_error=False,
+        prevent_thread_lock=True,
+    )
+    threading.Thread(target=warm_up, daemon=True).start()  # what takes seconds to import, once the page is up
+    demo.block_thread()

@@ -1,0 +1,47 @@
+"""An experiment as the query of a web address, so that a teacher can send it: only what differs from the default."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from playground.toy.config import LabError, ToyConfig
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+DEFAULTS = _flat(ToyConfig().to_dict())
+
+
+def to_query(config: ToyConfig) -> str:
+    """For example `?dataset=disc_grid&training.learning_rate=0.003`; empty for the default. Own points stay at home."""
+    changed = {k: v for k, v in _flat(config.to_dict()).items() if v != DEFAULTS[k]}
+    words = {k: v if isinstance(v, str) else json.dumps(v) for k, v in changed.items()}
+    return f"?{urlencode(words)}" if words else ""
+
+
+def from_query(query: str) -> ToyConfig:
+    """The inverse of `to_query`; names that are not knobs (a server adds its own) are passed over.
+
+    Raises LabError, or the error of the part that is wrong.
+    """
+    config = ToyConfig().to_dict()
+    for name, word in parse_qsl(query.lstrip("?"), max_num_fields=100):
+        if name not in DEFAULTS:
+            continue
+        try:
+            value = json.loads(word)
+        except json.JSONDecodeError:
+            value = word
+        part, _, knob = name.rpartition(".")
+        (config[part] if part else config)[knob] = value
+    try:
+        return ToyConfig.from_dict(config)
+    except ValueError as error:
+        raise LabError(f"This link's experiment cannot be run, so here is the default one. {error}") from error

@@ -1,0 +1,1 @@
+"""Components that are drawn in the browser: a Python file and a .js file each, same name."""

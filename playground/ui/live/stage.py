@@ -1,0 +1,110 @@
+"""The toy lab's stage: canvas, transport bar and charts in one component, and what Python sends to it.
+
+Three kinds of message, each a string of `wire.pack`. A *scene* is the stand of things: data, noise schedule, window. A
+*frame* is one look at a run. A frame may carry a *study*: a sampled path, score fields, the loss by timestep. Frames of
+a run arrive as this component's value; everything else through a Channel, so that no message overtakes another.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import torch
+
+from playground.toy import ToyLab
+from playground.toy.live import FIELD_GRID, START_SEED, Frame, Study
+from playground.ui.live.wire import Kind, pack
+
+HERE = Path(__file__).parent
+SHOWN_POINTS = 1_500  # of the data; more would only make a darker blot
+ARROW_LIMIT = 8.0  # in units of the noise; beyond, an arrow's length is full anyway
+
+
+def script(*names: str) -> str:
+    """The named .js files of this folder, one after the other."""
+    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
+
+
+def stage() -> gr.HTML:
+    """Draws frames; tells of train, pause, one_step, reset, rewind, look, drawn, speed and ready.
+
+    A plain gr.HTML: for a subclass Gradio would write a .pyi file beside this one.
+    """
+    return gr.HTML(
+        value="",
+        html_template='<div class="pg-toy"></div>',
+        js_on_load=script("wire.js", "charts.js", "stage.js"),
+        apply_default_css=False,
+        elem_classes="pg-live",
+    )
+
+
+def channel(name: str) -> gr.HTML:
+    """A way for Python to send `name` messages to a stage: nothing to see, each value becomes a document event."""
+    return gr.HTML(
+        value="",
+        html_template="<span></span>",
+        js_on_load=f"""watch("value", () => props.value &&
+            document.dispatchEvent(new CustomEvent("playground:{name}", {{ detail: props.value }})));""",
+        apply_default_css=False,
+        elem_classes="pg-channel",
+    )
+
+
+def pack_scene(lab: ToyLab, look: str, link: str) -> str:
+    """Data, schedule and window of `lab`; `look`: what to look for; `link`: the query that brings it back."""
+    points = lab.cloud.points[:SHOWN_POINTS]
+    eps = torch.randn(points.shape, generator=torch.Generator().manual_seed(START_SEED))
+    config = lab.config
+    meta = {
+        "run": lab.run,
+        "key": [lab.run, config.schedule, config.timesteps, config.beta_end, config.rescale_betas_zero_snr],
+        "link": link,
+        "T": len(lab.schedule),
+        "window": lab.window,
+        "mean": lab.mean.tolist(),
+        "std": float(lab.std),
+        "grid": FIELD_GRID,
+        "look": look,
+    }
+    return pack(
+        meta,
+        points=(points, "i16"),
+        eps=(eps, "i16"),
+        alphas=(lab.schedule.alphas, "f32"),
+        sigmas=(lab.schedule.sigmas, "f32"),
+    )
+
+
+def pack_frame(frame: Frame, **meta: Any) -> str:
+    """`frame`, with its study if it has one."""
+    facts: dict[str, Any] = {
+        "run": frame.run,
+        "step": frame.step,
+        "losses": frame.losses,
+        "rate": frame.steps_per_second,
+        "distance": frame.distance,
+        "floor": frame.floor,
+        "running": frame.running,
+        "note": frame.note,
+        **meta,
+    }
+    return pack(facts, x=(frame.x, "i16"), **(_study(frame.study) if frame.study else {}))
+
+
+def _study(study: Study) -> dict[str, tuple[torch.Tensor, Kind]]:
+    arrays: dict[str, tuple[torch.Tensor, Kind]] = {
+        "path_t": (study.path_t, "f32"),
+        "path_x": (study.path_x, "i16"),
+        "path_x0": (study.path_x0, "i16"),
+        "field_t": (study.field_t, "f32"),
+        "learned": (study.learned.clamp(-ARROW_LIMIT, ARROW_LIMIT), "i8"),
+        "by_t": (study.by_timestep.t, "f32"),
+        "by_loss": (study.by_timestep.loss, "f32"),
+        "by_floor": (study.by_timestep.floor, "f32"),
+    }
+    if study.exact is not None:
+        arrays["exact"] = (study.exact.clamp(-ARROW_LIMIT, ARROW_LIMIT), "i8")
+    return arrays

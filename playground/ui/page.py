@@ -1,0 +1,35 @@
+"""The page: header, tabs, footer."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from playground.sessions import Sessions
+from playground.ui.toy_tab import ToyTab
+
+HEADER = """
+<header class="pg-header"><h1>Diffusion Playground</h1>
+<p>See how a model learns to turn noise into data.</p>
+<button type="button" id="pg-theme" aria-label="switch between light and dark" title="light or dark">◐</button></header>
+"""
+FOOTER = """
+<footer class="pg-footer">Keys: space trains and pauses · . one step · ← → scrub · Home data · End noise</footer>
+"""
+THEME_BUTTON = """
+document.getElementById("pg-theme").addEventListener("click", () => document.body.classList.toggle("dark"));
+"""
+
+
+def build(sessions: Sessions) -> gr.Blocks:
+    """The whole page as Gradio blocks, ready to launch."""
+    with gr.Blocks(title="Diffusion Playground", fill_width=True, analytics_enabled=False) as page:
+        gr.HTML(HEADER, js_on_load=THEME_BUTTON, apply_default_css=False)
+        with gr.Tabs(), gr.Tab("Toy lab", id="toy"):
+            ToyTab(sessions)
+        gr.HTML(FOOTER, apply_default_css=False)
+
+        def leave(request: gr.Request) -> None:
+            sessions.leave(str(request.session_hash))
+
+        page.unload(leave)
+    return page

@@ -1,0 +1,32 @@
+"""How the page looks: Gradio's base theme without fonts from outside, and one colour per meaning everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+
+STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+
+# Okabe & Ito's palette, safe for the colour-blind; style.css and the drawings use the same names
+COLOURS = {
+    "data": "#6b7280",
+    "samples": "#e69f00",
+    "x0": "#009e73",
+    "noise": "#0072b2",
+    "exact": "#cc79a7",
+    "warning": "#d55e00",
+}
+
+
+def theme() -> gr.themes.Base:
+    """Compact, system fonts, the samples' orange for the one button to press."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.amber,
+        neutral_hue=gr.themes.colors.gray,
+        spacing_size=gr.themes.sizes.spacing_sm,
+        radius_size=gr.themes.sizes.radius_md,
+        text_size=gr.themes.sizes.text_sm,
+        font=["system-ui", "-apple-system", "Segoe UI", "sans-serif"],
+        font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "monospace"],
+    )

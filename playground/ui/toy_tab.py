@@ -1,0 +1,358 @@
+"""The toy lab's tab: knobs left, stage and charts right, and below how it works. Nothing here computes."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+
+from playground.diffusion.sampling import SamplerError
+from playground.diffusion.schedules import ScheduleError
+from playground.diffusion.training import TrainingError
+from playground.sessions import FullHouse, Sessions, Visitor
+from playground.settings import SETTINGS
+from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
+from playground.toy.data import DataError, cloud_from_strokes, read_points
+from playground.toy.link import from_query, to_query
+from playground.toy.live import live, look
+from playground.toy.network import NetworkError
+from playground.ui.explain import HOW_IT_WORKS, RUNNING_CODE, recipe_code
+from playground.ui.knobs import GROUPS, KNOBS, OWN, Control, Knob
+from playground.ui.live.stage import channel, pack_frame, pack_scene, stage
+from playground.ui.live.wire import pack
+
+# What may be wrong with a visitor's wish; each message is written for the visitor.
+REFUSALS = (LabError, DataError, ScheduleError, TrainingError, SamplerError, NetworkError, FullHouse)
+QUALITY_SAMPLES = 2_000
+TAKE_HOME_SAMPLES = 5_000
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "toy-aside"}
+
+Update = dict[Any, Any]
+Change = Callable[[Visitor], str]
+
+
+def _notice(text: str, wrong: bool = False) -> str:
+    return f'<span class="{"pg-wrong" if wrong else ""}" role="status">{html.escape(text)}</span>' if text else ""
+
+
+class ToyTab:
+    """The tab's components and events. `sessions` knows whose lab is whose."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+        self.notices: dict[str, gr.HTML] = {}
+        self.controls: dict[str, Control] = {}
+        self._lay_out()
+        self._wire()
+
+    # --- layout --------------------------------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        self.scene, self.news, self.files = channel("toy-scene"), channel("toy-look"), channel("toy-file")
+        with gr.Row(elem_classes="pg-room"):
+            self.stage = stage()  # first for those who hear or scroll the page; style.css puts it in the middle
+            with gr.Column(elem_classes="pg-knobs", min_width=260, scale=0):
+                self.preset = gr.Dropdown(
+                    [(preset.title, name) for name, preset in PRESETS.items()],
+                    value="fast",
+                    label="recipe",
+                    info="A whole set of knobs at once.",
+                    filterable=False,
+                )
+                self.notices["Recipe"] = gr.HTML(_notice(PRESETS["fast"].about), elem_classes="pg-notice")
+                for name in GROUPS:
+                    with gr.Accordion(name, open=name in ("Data", "Learning"), elem_classes="pg-group"):
+                        self._lay_out_group(name)
+        with gr.Accordion("How it works", open=False), gr.Tabs():
+            for title, text in HOW_IT_WORKS.items():
+                with gr.Tab(title):
+                    gr.Markdown(text, latex_delimiters=[{"left": "$", "right": "$", "display": False}])
+        with gr.Accordion("The code that is running", open=False), gr.Tabs():
+            for title, source in RUNNING_CODE.items():
+                with gr.Tab(title):
+                    gr.Code(source, language="python", interactive=False, show_label=False, max_lines=30)
+        with gr.Accordion("Take it home", open=False) as self.home:
+            with gr.Row():
+                self.save = gr.Button("Save the experiment (.safetensors)", size="sm")
+                self.table = gr.Button("Save samples (.csv)", size="sm")
+                self.restore = gr.UploadButton("Open a saved experiment", type="binary", size="sm")
+            self.notices["Home"] = gr.HTML("", elem_classes="pg-notice")
+            self.recipe = gr.Code(
+                recipe_code(ToyConfig()), language="python", label="this experiment as a script", interactive=False
+            )
+
+    def _lay_out_group(self, name: str) -> None:
+        config = ToyConfig()
+        for knob in (k for k in GROUPS[name] if not k.more):
+            self.controls[knob.path] = knob.component(config)
+        if name == "Data":
+            self.upload = gr.UploadButton("Upload points (.csv, .npy)", type="binary", size="sm")
+        if name == "Sampling":
+            with gr.Row():
+                self.measure = gr.Button("Measure quality", size="sm")
+                self.stop = gr.Button("Stop measuring", size="sm")
+        self.notices[name] = gr.HTML("", elem_classes="pg-notice")
+        rare = [k for k in GROUPS[name] if k.more]
+        if rare:
+            with gr.Accordion("more", open=False, elem_classes="pg-more"):
+                for knob in rare:
+                    self.controls[knob.path] = knob.component(config)
+
+    def _wire(self) -> None:
+        events, knobs = self.stage, [self.controls[k.path] for k in KNOBS]
+        everything = [self.scene, self.news, self.preset, *self.notices.values(), *knobs]
+        events.ready(self._ready, outputs=everything, **ASIDE)
+        events.train(
+            self._train,
+            outputs=[self.stage],
+            trigger_mode="multiple",  # Train pressed right after Pause must not be lost
+            concurrency_limit=SETTINGS.max_training_visitors,
+            **QUIET,
+        )
+        events.pause(self._pause, queue=False, **QUIET)
+        events.speed(self._speed, queue=False, **QUIET)
+        events.one_step(self._one_step, outputs=[self.news], trigger_mode="multiple", **ASIDE)
+        events.rewind(self._rewind, outputs=[self.news], **ASIDE)
+        events.look(self._look, outputs=[self.news], **ASIDE)
+        events.reset(self._reset, outputs=everything, **ASIDE)
+        events.drawn(self._drawn, outputs=everything, **ASIDE)
+        self.preset.input(self._choose_preset, [self.preset], everything, **ASIDE)
+        self.upload.upload(self._upload, [self.upload], everything, **ASIDE)
+        self.restore.upload(self._restore, [self.restore], everything, **ASIDE)
+        for group, members in GROUPS.items():
+            for knob in members:
+                control = self.controls[knob.path]
+                turn = self._turning(knob, group)
+                control.input(turn, [control], everything, trigger_mode="always_last", **ASIDE)
+        measuring = self.measure.click(self._measure, outputs=[self.notices["Sampling"]], **ASIDE)
+        self.stop.click(
+            lambda: _notice("Stopped."), outputs=[self.notices["Sampling"]], cancels=[measuring], queue=False, **QUIET
+        )
+        self.save.click(self._save, outputs=[self.files], **ASIDE)
+        self.table.click(self._table, outputs=[self.files], **ASIDE)
+        self.home.expand(self._script, outputs=[self.recipe], **ASIDE)
+
+    # --- what the page shows -------------------------------------------------------------------------------------
+
+    def _visitor(self, request: gr.Request) -> Visitor:
+        return self.sessions.visitor(str(request.session_hash))
+
+    def _scene(self, lab: ToyLab) -> str:
+        about = next((p.about for p in PRESETS.values() if p.config == lab.config), PRESETS["fast"].about)
+        return pack_scene(lab, about, to_query(lab.config))
+
+    def _show(self, visitor: Visitor, group: str, message: str) -> Update:
+        """Everything as the lab has it, with `message` beside the group that caused the change."""
+        lab = visitor.lab
+        preset = next((name for name, p in PRESETS.items() if p.config == lab.config), None)
+        shown: Update = {
+            self.scene: self._scene(lab),
+            self.notices["Noise"]: _notice(lab.schedule.warning, wrong=True),
+            **{self.controls[k.path]: k.value(lab.config) for k in KNOBS},
+        }
+        if preset:
+            shown[self.preset] = preset
+        if lab.step and not visitor.training:
+            shown[self.news] = pack_frame(look(lab, visitor.ruler))
+        if message:
+            shown[self.notices[group]] = _notice(message)
+        return shown
+
+    def _attempt(self, request: gr.Request, group: str, change: Change) -> Update:
+        """Try `change`; when it is refused, say why at its group and show the knobs as they still are."""
+        try:
+            visitor = self._visitor(request)
+        except FullHouse as refusal:
+            return {self.notices[group]: _notice(str(refusal), wrong=True)}
+        try:
+            return self._show(visitor, group, change(visitor))
+        except REFUSALS as refusal:
+            return {
+                self.notices[group]: _notice(str(refusal), wrong=True),
+                **{self.controls[k.path]: k.value(visitor.lab.config) for k in KNOBS},
+            }
+
+    # --- the stage's wishes --------------------------------------------------------------------------------------
+
+    def _ready(self, event: gr.EventData, request: gr.Request) -> Update:
+        def begin(visitor: Visitor) -> str:
+            config = from_query(str(event._data.get("search", ""))[:4000])
+            if config != visitor.lab.config:
+                visitor.lab.restart(config)
+            return ""
+
+        shown = self._attempt(request, "Recipe", begin)
+        if self.scene not in shown and request.session_hash in self.sessions:
+            shown |= self._show(self._visitor(request), "Recipe", "")
+        return shown
+
+    def _train(self, event: gr.EventData, request: gr.Request) -> Iterator[str]:
+        try:
+            visitor = self._visitor(request)
+        except FullHouse as refusal:
+            yield pack({"running": False, "note": str(refusal)})
+            return
+        control = visitor.begin()
+        try:
+            self._rewind_to(visitor, event)
+            for frame in live(visitor.lab, control, visitor.ruler):
+                visitor.touch()
+                yield pack_frame(frame)
+        finally:
+            control.paused = True
+
+    def _pause(self, request: gr.Request) -> None:
+        self._visitor(request).control.paused = True
+
+    def _speed(self, event: gr.EventData, request: gr.Request) -> None:
+        wanted = event._data.get("steps_per_second")
+        self._visitor(request).control.steps_per_second = float(wanted) if wanted in (1, 5, 20, 100) else None
+
+    def _one_step(self, event: gr.EventData, request: gr.Request) -> str:
+        visitor = self._visitor(request)
+        if visitor.training:
+            return pack({"running": True})
+        self._rewind_to(visitor, event)
+        control = visitor.begin()
+        control.paused = True  # live() takes one step before it looks
+        *_, frame = live(visitor.lab, control, visitor.ruler)
+        return pack_frame(frame)
+
+    def _rewind(self, event: gr.EventData, request: gr.Request) -> str:
+        visitor = self._visitor(request)
+        if visitor.training:
+            return pack({"running": True})
+        self._rewind_to(visitor, event)
+        lab = visitor.lab
+        return pack_frame(look(lab, visitor.ruler), rewound=True, status=f"Back at step {lab.step:,}")
+
+    def _rewind_to(self, visitor: Visitor, event: gr.EventData) -> None:
+        step = event._data.get("rewind")
+        if isinstance(step, int) and not isinstance(step, bool):
+            visitor.lab.rewind(step)
+
+    def _look(self, event: gr.EventData, request: gr.Request) -> str:
+        visitor = self._visitor(request)
+        frame = look(visitor.lab, visitor.ruler, exact=bool(event._data.get("exact")))
+        return pack_frame(frame, running=visitor.training)
+
+    def _reset(self, request: gr.Request) -> Update:
+        def reset(visitor: Visitor) -> str:
+            visitor.control.paused = True
+            visitor.lab.reset()
+            return ""
+
+        return self._attempt(request, "Learning", reset)
+
+    def _drawn(self, event: gr.EventData, request: gr.Request) -> Update:
+        def use(visitor: Visitor) -> str:
+            config = visitor.lab.config
+            cloud = cloud_from_strokes(event._data.get("strokes"), n=config.n_points, seed=config.seed)
+            visitor.lab.restart(config.changed(points=cloud, conditional=False))
+            return f"Your drawing: {len(cloud.points):,} points. {cloud.note}"
+
+        return self._attempt(request, "Data", use)
+
+    # --- the knobs' wishes ---------------------------------------------------------------------------------------
+
+    def _turning(self, knob: Knob, group: str) -> Callable[[Any, gr.Request], Update]:
+        def turn(value: Any, request: gr.Request) -> Update:
+            def change(visitor: Visitor) -> str:
+                wanted = knob.clean(value)
+                lab = visitor.lab
+                changes = {knob.path: wanted}
+                if knob.path == "dataset":
+                    if wanted == OWN and lab.config.points is None:
+                        raise LabError("Draw your own (at the top right of the stage), or upload a file here.")
+                    if wanted == OWN:
+                        return ""
+                    changes["points"] = None
+                before = lab.step
+                happened = lab.update(**changes)
+                if happened == "restart" and before:
+                    return f"{knob.label}: the network starts again at step 0."
+                return f"{knob.label}: from step {lab.step:,} on." if lab.step and group == "Learning" else ""
+
+            return self._attempt(request, group, change)
+
+        return turn
+
+    def _choose_preset(self, name: str, request: gr.Request) -> Update:
+        def choose(visitor: Visitor) -> str:
+            if name not in PRESETS:
+                raise LabError("Choose a recipe of the list.")
+            old, preset = visitor.lab.config, PRESETS[name]
+            visitor.lab.restart(preset.config.changed(dataset=old.dataset, points=old.points, seed=old.seed))
+            return preset.about
+
+        return self._attempt(request, "Recipe", choose)
+
+    def _upload(self, data: bytes | None, request: gr.Request) -> Update:
+        def use(visitor: Visitor) -> str:
+            cloud = read_points(data or b"", _kind(data), SETTINGS.max_upload_bytes, SETTINGS.max_points)
+            visitor.lab.restart(visitor.lab.config.changed(points=cloud, conditional=False))
+            return f"Your file: {len(cloud.points):,} points. {cloud.note}"
+
+        return self._attempt(request, "Data", use)
+
+    def _restore(self, data: bytes | None, request: gr.Request) -> Update:
+        def use(visitor: Visitor) -> str:
+            visitor.control.paused = True
+            visitor.lab.take_over(ToyLab.from_bytes(data or b""))
+            return f"Opened: step {visitor.lab.step:,}."
+
+        return self._attempt(request, "Home", use)
+
+    # --- quality, and things to keep -----------------------------------------------------------------------------
+
+    def _measure(self, request: gr.Request) -> Iterator[str]:
+        try:
+            lab = self._visitor(request).lab
+            if not lab.step:
+                raise LabError("Train first: there is nothing to measure yet.")
+            for step in lab.sampling(QUALITY_SAMPLES):
+                if step.index % 20 == 0:
+                    yield _notice(f"Sampling: step {step.index} of about {lab.config.sampling.steps} …")
+            quality = lab.judge(step.x)
+        except REFUSALS as refusal:
+            yield _notice(str(refusal), wrong=True)
+            return
+        off = "" if quality.off is None else f" · off the support {quality.off:.1%}"
+        yield _notice(
+            f"Sliced Wasserstein-2 {quality.distance:.4f} (floor {quality.distance_floor:.4f}) · energy distance "
+            f"{quality.energy:.5f} (floor {quality.energy_floor:.5f}){off} · N = {quality.n:,}, {step.calls} network "
+            f"calls, seed 0, step {lab.step:,}"
+        )
+
+    def _save(self, request: gr.Request) -> str:
+        lab = self._visitor(request).lab
+        return _file(f"toy-lab-step-{lab.step}.safetensors", lab.to_bytes())
+
+    def _table(self, request: gr.Request) -> str:
+        lab = self._visitor(request).lab
+        for step in lab.sampling(TAKE_HOME_SAMPLES):
+            x = step.x
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(["x", "y"])
+        writer.writerows([f"{a:.6g}", f"{b:.6g}"] for a, b in x.tolist())
+        return _file(f"toy-lab-samples-step-{lab.step}.csv", text.getvalue().encode())
+
+    def _script(self, request: gr.Request) -> str:
+        return recipe_code(self._visitor(request).lab.config)
+
+
+def _kind(data: bytes | None) -> str:
+    """NumPy files say so in their first bytes; everything else has to be a table."""
+    return "points.npy" if (data or b"").startswith(b"\x93NUMPY") else "points.csv"
+
+
+def _file(name: str, data: bytes) -> str:
+    """A file for the browser to save, as a message of the toy-file channel."""
+    return pack({"name": name, "base64": base64.b64encode(data).decode()})
