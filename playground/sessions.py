@@ -37,7 +37,7 @@ class Visitor:
     def begin(self) -> Control:
         """A new run; whatever ran before stops at its next step."""
         self.control.paused = True
-        self.control = Control(steps_per_second=self.control.steps_per_second)
+        self.control = Control(steps_per_second=self.control.steps_per_second, gentle=self.control.gentle)
         return self.control
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,6 +127,7 @@ MINIDIFFUSION = ToyConfig(
 )
 TOO_SHORT = dataclasses.replace(
     FAST,
+    dataset="two_discs",
     schedule="linear",
     timesteps=50,
     training=TrainingConfig(noise_levels="uniform"),
@@ -137,33 +137,43 @@ TOO_SHORT = dataclasses.replace(
 
 @dataclass(frozen=True)
 class Preset:
-    """A starting point, and one sentence on what it shows."""
+    """A starting point, a sentence on what it is, and what to look for while it runs."""
 
     title: str
     about: str
+    look_for: str
     config: ToyConfig
+    brings_data: bool = False  # its point cloud is part of the lesson
 
 
 PRESETS: dict[str, Preset] = {
-    "fast": Preset("Fast", "Karras noise levels, v-prediction, Fourier features: a spiral within a second.", FAST),
+    "fast": Preset(
+        "Fast",
+        "Karras noise levels, v-prediction, Fourier features: a spiral within a second.",
+        "What to look for: large noise levels are learned first, so the cloud finds its place before its "
+        "shape. The loss soon stands still, yet the samples go on improving. Then drag “how noisy”, and switch the "
+        "score arrows on.",
+        FAST,
+    ),
     "minidiffusion": Preset(
         "Ho et al. 2020 / minidiffusion",
         "The original recipe: T = 1000, β 1e-4 → 0.02, noise prediction, batches of 25. Watch how long it takes.",
+        "What to look for: thousands of steps where Fast needs hundreds, and single late steps that make it worse, for "
+        "the rate never falls. Frames here take 20 of the 1,000 sampling steps; pausing draws with all of them.",
         MINIDIFFUSION,
     ),
     "too_short": Preset(
         "Failure: T = 50",
         "Linear β with T = 50 leaves ᾱ_T = 0.60. The network learns well, and the samples are still wrong. Why?",
+        "What to look for: switch Forward on and drag “how noisy” to its end. The data are still there! Sampling "
+        "starts from N(0, I), where this network was never trained. Zero terminal SNR (Noise, more) mends it.",
         TOO_SHORT,
+        brings_data=True,
     ),
 }
 
 
-def normal_seed(value: int) -> int:
-    """Any whole number as a seed in 0 … 2³² - 1."""
-    return int(value) % 2**32
-
-
-def random_seed() -> int:
-    """A seed nobody chose."""
-    return secrets.randbelow(2**32)  # torch's own generator starts every process with the same seed
+def preset_of(config: ToyConfig) -> str | None:
+    """The name of the preset that `config` is, whatever its data and seed; None where a knob was turned."""
+    data = {"dataset": config.dataset, "points": config.points, "seed": config.seed}
+    return next((name for name, p in PRESETS.items() if p.config.changed(**data) == config), None)

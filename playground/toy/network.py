@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from playground.diffusion.knobs import check_types
 
@@ -65,12 +66,14 @@ class PointMLP(nn.Module):
         self.register_buffer("frequencies", frequencies)
         self.register_buffer("damping", frequencies.square().sum(0) / 2)
         level_size = 2 * TIME_FREQUENCIES if config.time_embedding == "sinusoidal" else 1
-        self.point = nn.Linear(2 + 2 * config.fourier_features, config.width)
-        self.level = nn.Linear(level_size, config.width, bias=False)
-        self.label = nn.Embedding(classes + 1, config.width) if classes else None  # the last row: class unknown
-        hidden = [nn.Linear(config.width, config.width) for _ in range(config.depth - 1)]
+        # skip_init: nn's own first weights would come from the generator that all of torch shares.
+        self.point = skip_init(nn.Linear, 2 + 2 * config.fourier_features, config.width)
+        self.level = skip_init(nn.Linear, level_size, config.width, bias=False)
+        rows = classes + 1  # the last is for class unknown
+        self.label = skip_init(nn.Embedding, rows, config.width) if classes else None
+        hidden = [skip_init(nn.Linear, config.width, config.width) for _ in range(config.depth - 1)]
         self.hidden = nn.ModuleList(hidden)
-        self.out = nn.Linear(config.width, 2)
+        self.out = skip_init(nn.Linear, config.width, 2)
         self.activation = ACTIVATIONS[config.activation]()
         self._initialise(rng)
 

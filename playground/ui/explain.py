@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import textwrap
 from typing import Any
 
 from playground.diffusion import prediction, sampling, schedules
@@ -83,7 +84,7 @@ samples where no data can be.
 
 
 def _source(*parts: Any) -> str:
-    return "\n\n".join(inspect.getsource(part).rstrip() for part in parts)
+    return "\n\n".join(textwrap.dedent(inspect.getsource(part)).rstrip() for part in parts)
 
 
 RUNNING_CODE: dict[str, str] = {

@@ -17,6 +17,7 @@ from playground.diffusion.training import TrainingError
 from playground.sessions import FullHouse, Sessions, Visitor
 from playground.settings import SETTINGS
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
+from playground.toy.config import preset_of
 from playground.toy.data import DataError, cloud_from_strokes, read_points
 from playground.toy.link import from_query, to_query
 from playground.toy.live import live, look
@@ -28,6 +29,7 @@ from playground.ui.live.wire import pack
 
 # What may be wrong with a visitor's wish; each message is written for the visitor.
 REFUSALS = (LabError, DataError, ScheduleError, TrainingError, SamplerError, NetworkError, FullHouse)
+MIXED = "mixed"  # a recipe with knobs turned
 QUALITY_SAMPLES = 2_000
 TAKE_HOME_SAMPLES = 5_000
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -59,7 +61,7 @@ class ToyTab:
             self.stage = stage()  # first for those who hear or scroll the page; style.css puts it in the middle
             with gr.Column(elem_classes="pg-knobs", min_width=260, scale=0):
                 self.preset = gr.Dropdown(
-                    [(preset.title, name) for name, preset in PRESETS.items()],
+                    [*((preset.title, name) for name, preset in PRESETS.items()), ("Your own mix", MIXED)],
                     value="fast",
                     label="recipe",
                     info="A whole set of knobs at once.",
@@ -144,20 +146,18 @@ class ToyTab:
         return self.sessions.visitor(str(request.session_hash))
 
     def _scene(self, lab: ToyLab) -> str:
-        about = next((p.about for p in PRESETS.values() if p.config == lab.config), PRESETS["fast"].about)
-        return pack_scene(lab, about, to_query(lab.config))
+        preset = PRESETS[preset_of(lab.config) or "fast"]
+        return pack_scene(lab, preset.look_for, to_query(lab.config))
 
     def _show(self, visitor: Visitor, group: str, message: str) -> Update:
         """Everything as the lab has it, with `message` beside the group that caused the change."""
         lab = visitor.lab
-        preset = next((name for name, p in PRESETS.items() if p.config == lab.config), None)
         shown: Update = {
             self.scene: self._scene(lab),
+            self.preset: preset_of(lab.config) or MIXED,
             self.notices["Noise"]: _notice(lab.schedule.warning, wrong=True),
             **{self.controls[k.path]: k.value(lab.config) for k in KNOBS},
         }
-        if preset:
-            shown[self.preset] = preset
         if lab.step and not visitor.training:
             shown[self.news] = pack_frame(look(lab, visitor.ruler))
         if message:
@@ -211,8 +211,9 @@ class ToyTab:
         self._visitor(request).control.paused = True
 
     def _speed(self, event: gr.EventData, request: gr.Request) -> None:
-        wanted = event._data.get("steps_per_second")
-        self._visitor(request).control.steps_per_second = float(wanted) if wanted in (1, 5, 20, 100) else None
+        wanted, control = event._data.get("steps_per_second"), self._visitor(request).control
+        control.steps_per_second = float(wanted) if wanted in (1, 5, 20, 100) else None
+        control.gentle = wanted == "auto"
 
     def _one_step(self, event: gr.EventData, request: gr.Request) -> str:
         visitor = self._visitor(request)
@@ -286,9 +287,10 @@ class ToyTab:
     def _choose_preset(self, name: str, request: gr.Request) -> Update:
         def choose(visitor: Visitor) -> str:
             if name not in PRESETS:
-                raise LabError("Choose a recipe of the list.")
+                raise LabError("Your own mix is what the knobs make of a recipe: choose one, then turn them.")
             old, preset = visitor.lab.config, PRESETS[name]
-            visitor.lab.restart(preset.config.changed(dataset=old.dataset, points=old.points, seed=old.seed))
+            data = {} if preset.brings_data else {"dataset": old.dataset, "points": old.points}
+            visitor.lab.restart(preset.config.changed(seed=old.seed, **data))
             return preset.about
 
         return self._attempt(request, "Recipe", choose)

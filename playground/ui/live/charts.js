@@ -34,7 +34,7 @@ function drawChart(canvas, chart, ink) {
   const py = (v) => top + ((y1 - fy(v)) / (y1 - y0)) * (height - top - bottom);
   g.strokeStyle = ink.line; g.fillStyle = ink.faint; g.lineWidth = 1;
   for (let i = 0; i <= 2; i++) {
-    const value = y0 + pad * 0.5 + ((y1 - y0 - pad) * i) / 2;
+    const value = chart.yFrom0 ? ((y1 - pad) * i) / 2 : y0 + pad * 0.5 + ((y1 - y0 - pad) * i) / 2;
     const shown = chart.yLog ? 10 ** value : value;
     const y = py(shown);
     g.beginPath(); g.moveTo(left, y); g.lineTo(width - right, y); g.stroke();
@@ -56,7 +56,8 @@ function drawChart(canvas, chart, ink) {
     g.stroke(); g.setLineDash([]);
     if (y.length === 1) g.fillRect(px(x[0]) - 2, py(y[0]) - 2, 4, 4);
     if (label) {
-      const at = Math.min(height - bottom - 4, Math.max(top + 9, py(y[y.length - 1]) + (below ? 13 : -5)));
+      const end = py(y[y.length - 1]), low = end + 13 < height - bottom - 2;
+      const at = Math.max(top + 9, below && low ? end + 13 : end - 5);
       g.textAlign = "right"; g.fillText(label, width - right - 2, at);
     }
   }

@@ -4,7 +4,7 @@
 const COLOUR = { data: "#6b7280", samples: "#e69f00", x0: "#009e73", noise: "#0072b2", exact: "#cc79a7", warning: "#d55e00" };
 const MAX_FRAMES = 300;
 const PLAY_SECONDS = 5; // one pass through all of t at speed 1
-const SPEEDS = { max: 0, "100 / s": 100, "20 / s": 20, "5 / s": 5, "1 / s": 1 };
+const SPEEDS = { auto: "auto", max: 0, "100 / s": 100, "20 / s": 20, "5 / s": 5, "1 / s": 1 };
 
 const icon = (path) => `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${path}"/></svg>`;
 const ICON = {
@@ -20,7 +20,7 @@ root.innerHTML = `
       <button type="button" data-do="pause" disabled>Pause</button>
       <button type="button" data-do="one_step">One step</button>
       <button type="button" data-do="reset">Reset</button>
-      <label class="pg-small" title="Slow motion: how many training steps a second">speed
+      <label class="pg-small" title="auto: slow at first, so that you see it learn; the numbers are training steps a second">speed
         <select aria-label="training speed, steps per second">${Object.keys(SPEEDS).map((s) => `<option>${s}</option>`).join("")}</select></label>
       <span class="pg-status" role="status" aria-live="polite">loading …</span>
     </div>
@@ -161,7 +161,7 @@ function dots(v, points, colour, side, alpha) {
   g.globalAlpha = 1;
 }
 
-const BINS = 80, heat = document.createElement("canvas");
+const BINS = 56, heat = document.createElement("canvas");
 heat.width = heat.height = BINS;
 function density(v, points) { // a histogram, blurred twice: a kernel density estimate good enough for the eye
   let a = new Float32Array(BINS * BINS), b = new Float32Array(BINS * BINS);
@@ -169,12 +169,12 @@ function density(v, points) { // a histogram, blurred twice: a kernel density es
     const x = Math.floor(((points[i] - v.cx) / v.half + 1) * BINS / 2), y = Math.floor((1 - (points[i + 1] - v.cy) / v.half) * BINS / 2);
     if (x >= 0 && y >= 0 && x < BINS && y < BINS) a[y * BINS + x] += 1;
   }
-  for (const stride of [1, BINS, 1, BINS]) {
+  for (const stride of [1, BINS, 1, BINS, 1, BINS]) {
     for (let i = 0; i < a.length; i++) b[i] = (a[i] * 2 + (a[i - stride] || 0) + (a[i + stride] || 0)) / 4;
     [a, b] = [b, a];
   }
   const peak = a.reduce((m, c) => Math.max(m, c), 1e-9), image = new ImageData(BINS, BINS);
-  for (let i = 0; i < a.length; i++) image.data.set([230, 159, 0, 220 * Math.sqrt(a[i] / peak)], 4 * i);
+  for (let i = 0; i < a.length; i++) image.data.set([230, 159, 0, 225 * (a[i] / peak) ** 0.7], 4 * i);
   heat.getContext("2d").putImageData(image, 0, 0);
   g.imageSmoothingEnabled = true;
   g.drawImage(heat, 0, 0, v.size, v.size);
