@@ -31,6 +31,7 @@ class Settings:
     sampling_share: float = 0.25  # of a run's time at most goes into frames; frames come less often instead
     preview_points: int = 1_000
     preview_steps: int = 20  # a frame every 0.1 s leaves no time for a thousand steps
+    still_steps: int = 100  # when nothing trains: enough to look right, and Pause does not wait seconds for it
     study_seconds: float = 2.0  # between two refreshes of path, score field and loss by timestep while training
 
     @classmethod

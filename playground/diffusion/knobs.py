@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 LARGEST = 1e300  # every number up to here is finite as a float, also an int
 WORDS = {
     int: "a whole number",
+    int | None: "a whole number or nothing",
     float: "a finite number",
     float | None: "a finite number or nothing",
     bool: "true or false",

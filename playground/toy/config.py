@@ -37,6 +37,7 @@ class ToyConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     guidance_scale: float = 1.0  # s, diffusers' convention: 1 is none; the paper's w is s - 1
+    label: int | None = None  # the class to sample; None draws classes as often as the data have them
 
     def __post_init__(self) -> None:
         check_types(self, LabError)
@@ -159,7 +160,7 @@ PRESETS: dict[str, Preset] = {
         "Ho et al. 2020 / minidiffusion",
         "The original recipe: T = 1000, β 1e-4 → 0.02, noise prediction, batches of 25. Watch how long it takes.",
         "What to look for: thousands of steps where Fast needs hundreds, and single late steps that make it worse, for "
-        "the rate never falls. Frames here take 20 of the 1,000 sampling steps; pausing draws with all of them.",
+        "the rate never falls. Frames take 20 of the 1,000 sampling steps, pausing 100, Measure quality all.",
         MINIDIFFUSION,
     ),
     "too_short": Preset(

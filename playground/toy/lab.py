@@ -104,8 +104,7 @@ class ToyLab:
     def restart(self, config: ToyConfig) -> None:
         """A new experiment from step 0. When `config` cannot be run, the old one stays untouched."""
         cloud = config.make_cloud()
-        if config.conditional and cloud.labels is None:
-            raise LabError(f"{cloud.name} has no classes to learn. Choose disc grid, two moons, spiral, rings …")
+        _check_classes(config, cloud)
         with self._lock:
             self.config, self.cloud = config, cloud
             self.schedule = config.make_schedule()
@@ -143,6 +142,7 @@ class ToyLab:
             if any(_differ(name, config, self.config) for name in RESTARTS):
                 self.restart(config)
                 return "restart"
+            _check_classes(config, self.cloud)
             self.config, self.schedule = config, config.make_schedule()
             self.trainer.config, self.trainer.schedule = config.training, self.schedule
             return "live"
@@ -343,6 +343,8 @@ class ToyLab:
                 raise LabError("This network was not taught the classes: switch 'learn the classes' on and train.")
             return None
         if labels is None:
+            labels = self.config.label
+        if labels is None:
             rng = torch.Generator().manual_seed(seed)
             return self.cloud.labels[torch.randint(len(self.cloud.labels), (n,), generator=rng)]
         classes = torch.as_tensor(labels).expand(n) if isinstance(labels, int) else torch.as_tensor(labels)
@@ -488,6 +490,15 @@ def _own_cloud(points: Tensor, labels: Tensor | None, classes: Any) -> Cloud:
     if not fits or not 1 <= len(names) <= MAX_CLASSES or labels.min() < 0 or labels.max() >= len(names):
         raise LabError("This experiment's class labels do not fit its points.")
     return dataclasses.replace(cloud, labels=labels, classes=names)
+
+
+def _check_classes(config: ToyConfig, cloud: Cloud) -> None:
+    if config.conditional and cloud.labels is None:
+        raise LabError(f"{cloud.name} has no classes to learn. Choose disc grid, two moons, spiral, rings …")
+    if config.label is not None and not config.conditional:
+        raise LabError("This network is not taught the classes: switch “learn the classes” on first (Data).")
+    if config.label is not None and not 0 <= config.label < len(cloud.classes):
+        raise LabError(f"{cloud.name} has the classes 0 to {len(cloud.classes) - 1}.")
 
 
 def _differ(name: str, one: ToyConfig, other: ToyConfig) -> bool:

@@ -102,7 +102,7 @@ def warm_up() -> None:
     """Import what takes seconds, torch's optimisers and diffusers' schedulers, before a visitor has to wait for it."""
     lab = ToyLab(ToyConfig(n_points=100))
     next(lab.train(1))
-    study(lab)
+    study(lab, SETTINGS.preview_steps)
 
 
 def preview(lab: ToyLab, settings: Settings = SETTINGS) -> Tensor:
@@ -113,14 +113,9 @@ def preview(lab: ToyLab, settings: Settings = SETTINGS) -> Tensor:
     return x
 
 
-def study(lab: ToyLab, exact: bool = False, full_steps: bool = False, settings: Settings = SETTINGS) -> Study:
-    """A path from the fixed start noise, the score field at some levels and the loss by timestep.
-
-    `full_steps` takes all steps that the sampling knobs ask for instead of the preview's few.
-    """
-    steps = lab.config.sampling.steps
-    taken = steps if full_steps else min(steps, settings.preview_steps)
-    states = list(lab.sampling(PATH_POINTS, seed=START_SEED, steps=taken))
+def study(lab: ToyLab, steps: int, exact: bool = False) -> Study:
+    """A path of at most `steps` steps from the fixed noise, the score field at some levels, the loss by timestep."""
+    states = list(lab.sampling(PATH_POINTS, seed=START_SEED, steps=min(steps, lab.config.sampling.steps)))
     kept = [states[k] for k in torch.linspace(0, len(states) - 1, min(len(states), PATH_STATES)).round().int().tolist()]
     with lab.still:  # or another thread might shorten the schedule between the choice of levels and their use
         levels = torch.linspace(0, len(lab.schedule) - 1, FIELD_LEVELS).round().long()
@@ -137,20 +132,10 @@ def study(lab: ToyLab, exact: bool = False, full_steps: bool = False, settings: 
 
 def look(lab: ToyLab, ruler: Ruler, exact: bool = False, note: str = "", settings: Settings = SETTINGS) -> Frame:
     """A frame of a lab that stands still, with everything in it."""
-    x = preview(lab, settings)
+    run, x = lab.run, preview(lab, settings)
     distance, floor = ruler.measure(x)
-    return Frame(
-        lab.run,
-        lab.step,
-        x,
-        [],
-        0.0,
-        distance,
-        floor,
-        False,
-        study(lab, exact, full_steps=True, settings=settings),
-        note,
-    )
+    seen = study(lab, settings.still_steps, exact)
+    return Frame(run, lab.step, x, [], 0.0, distance, floor, False, seen, note)
 
 
 def live(lab: ToyLab, control: Control, ruler: Ruler, settings: Settings = SETTINGS) -> Iterator[Frame]:
@@ -170,7 +155,7 @@ def live(lab: ToyLab, control: Control, ruler: Ruler, settings: Settings = SETTI
                 with_distance, with_study = now >= next_distance, now >= next_study
                 run, x = lab.run, preview(lab, settings)
                 distance, floor = ruler.measure(x) if with_distance else (None, None)
-                looked = study(lab, settings=settings) if with_study else None
+                looked = study(lab, settings.preview_steps) if with_study else None
                 losses = [(step.step, sum(pending) / len(pending))]
                 rate = len(pending) / (now - began)
                 if lab.run == run:  # else the experiment was exchanged meanwhile, and this picture is of neither

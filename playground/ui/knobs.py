@@ -236,6 +236,12 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
             limits=(0, 10, 0.25),
         ),
         Knob(
+            "label",
+            "class to draw",
+            "One class alone, or all as often as in the data. Needs a network that learned the classes.",
+            (("all", None), *((str(k), k) for k in range(16))),
+        ),
+        Knob(
             "sampling.spacing",
             "steps fall",
             "Where on the schedule the steps stand.",

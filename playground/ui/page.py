@@ -22,7 +22,9 @@ document.getElementById("pg-theme").addEventListener("click", () => document.bod
 
 def build(sessions: Sessions) -> gr.Blocks:
     """The whole page as Gradio blocks, ready to launch."""
-    with gr.Blocks(title="Diffusion Playground", fill_width=True, analytics_enabled=False) as page:
+    with gr.Blocks(
+        title="Diffusion Playground", fill_width=True, analytics_enabled=False, delete_cache=(3600, 3600)
+    ) as page:
         gr.HTML(HEADER, js_on_load=THEME_BUTTON, apply_default_css=False)
         with gr.Tabs(), gr.Tab("Toy lab", id="toy"):
             ToyTab(sessions)

@@ -18,7 +18,7 @@ from playground.sessions import FullHouse, Sessions, Visitor
 from playground.settings import SETTINGS
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
 from playground.toy.config import preset_of
-from playground.toy.data import DataError, cloud_from_strokes, read_points
+from playground.toy.data import DATASETS, DataError, cloud_from_strokes, read_points
 from playground.toy.link import from_query, to_query
 from playground.toy.live import live, look
 from playground.toy.network import NetworkError
@@ -137,7 +137,7 @@ class ToyTab:
             lambda: _notice("Stopped."), outputs=[self.notices["Sampling"]], cancels=[measuring], queue=False, **QUIET
         )
         self.save.click(self._save, outputs=[self.files], **ASIDE)
-        self.table.click(self._table, outputs=[self.files], **ASIDE)
+        self.table.click(self._table, outputs=[self.files, self.notices["Home"]], **ASIDE)
         self.home.expand(self._script, outputs=[self.recipe], **ASIDE)
 
     # --- what the page shows -------------------------------------------------------------------------------------
@@ -149,29 +149,32 @@ class ToyTab:
         preset = PRESETS[preset_of(lab.config) or "fast"]
         return pack_scene(lab, preset.look_for, to_query(lab.config))
 
-    def _show(self, visitor: Visitor, group: str, message: str) -> Update:
-        """Everything as the lab has it, with `message` beside the group that caused the change."""
+    def _show(self, visitor: Visitor, group: str, message: str, turned: str = "") -> Update:
+        """Everything as the lab has it, with `message` beside the group that caused the change.
+
+        All but the knob `turned`, which the visitor may still be dragging.
+        """
         lab = visitor.lab
+        warning = _notice(lab.schedule.warning, wrong=True)
         shown: Update = {
             self.scene: self._scene(lab),
             self.preset: preset_of(lab.config) or MIXED,
-            self.notices["Noise"]: _notice(lab.schedule.warning, wrong=True),
-            **{self.controls[k.path]: k.value(lab.config) for k in KNOBS},
+            self.notices["Noise"]: warning,
+            **{self.controls[k.path]: k.value(lab.config) for k in KNOBS if k.path != turned},
         }
+        shown[self.notices[group]] = _notice(message) + (warning if group == "Noise" else "")
         if lab.step and not visitor.training:
             shown[self.news] = pack_frame(look(lab, visitor.ruler))
-        if message:
-            shown[self.notices[group]] = _notice(message)
         return shown
 
-    def _attempt(self, request: gr.Request, group: str, change: Change) -> Update:
+    def _attempt(self, request: gr.Request, group: str, change: Change, turned: str = "") -> Update:
         """Try `change`; when it is refused, say why at its group and show the knobs as they still are."""
         try:
             visitor = self._visitor(request)
         except FullHouse as refusal:
             return {self.notices[group]: _notice(str(refusal), wrong=True)}
         try:
-            return self._show(visitor, group, change(visitor))
+            return self._show(visitor, group, change(visitor), turned)
         except REFUSALS as refusal:
             return {
                 self.notices[group]: _notice(str(refusal), wrong=True),
@@ -255,7 +258,7 @@ class ToyTab:
         def use(visitor: Visitor) -> str:
             config = visitor.lab.config
             cloud = cloud_from_strokes(event._data.get("strokes"), n=config.n_points, seed=config.seed)
-            visitor.lab.restart(config.changed(points=cloud, conditional=False))
+            visitor.lab.restart(config.changed(points=cloud, conditional=False, label=None))
             return f"Your drawing: {len(cloud.points):,} points. {cloud.note}"
 
         return self._attempt(request, "Data", use)
@@ -265,24 +268,30 @@ class ToyTab:
     def _turning(self, knob: Knob, group: str) -> Callable[[Any, gr.Request], Update]:
         def turn(value: Any, request: gr.Request) -> Update:
             def change(visitor: Visitor) -> str:
-                wanted = knob.clean(value)
-                lab = visitor.lab
-                changes = {knob.path: wanted}
+                lab, changes, words = visitor.lab, {knob.path: knob.clean(value)}, ""
                 if knob.path == "dataset":
-                    if wanted == OWN and lab.config.points is None:
-                        raise LabError("Draw your own (at the top right of the stage), or upload a file here.")
-                    if wanted == OWN:
-                        return ""
-                    changes["points"] = None
-                before = lab.step
-                happened = lab.update(**changes)
-                if happened == "restart" and before:
-                    return f"{knob.label}: the network starts again at step 0."
-                return f"{knob.label}: from step {lab.step:,} on." if lab.step and group == "Learning" else ""
+                    changes, words = self._other_data(lab, str(changes["dataset"]))
+                trained = lab.step
+                if lab.update(**changes) == "restart":
+                    return f"{knob.label}: the network starts again at step 0. {words}" if trained else words
+                if knob.path == "guidance_scale" and not lab.config.conditional:
+                    return "No effect yet: the network must learn the classes first (Data)."
+                return f"{knob.label}: from step {trained:,} on." if trained and group == "Learning" else words
 
-            return self._attempt(request, group, change)
+            return self._attempt(request, group, change, turned=knob.path)
 
         return turn
+
+    def _other_data(self, lab: ToyLab, name: str) -> tuple[dict[str, Any], str]:
+        """What changes with the point cloud, and a word on it."""
+        if name == OWN:
+            if lab.config.points is None:
+                raise LabError("Draw your own (at the top right of the stage), or upload a file here.")
+            return {}, ""
+        changes: dict[str, Any] = {"dataset": name, "points": None, "label": None}
+        if lab.config.conditional and not DATASETS[name].classes:
+            return {**changes, "conditional": False}, f"{DATASETS[name].title} has no classes to learn."
+        return changes, ""
 
     def _choose_preset(self, name: str, request: gr.Request) -> Update:
         def choose(visitor: Visitor) -> str:
@@ -298,7 +307,7 @@ class ToyTab:
     def _upload(self, data: bytes | None, request: gr.Request) -> Update:
         def use(visitor: Visitor) -> str:
             cloud = read_points(data or b"", _kind(data), SETTINGS.max_upload_bytes, SETTINGS.max_points)
-            visitor.lab.restart(visitor.lab.config.changed(points=cloud, conditional=False))
+            visitor.lab.restart(visitor.lab.config.changed(points=cloud, conditional=False, label=None))
             return f"Your file: {len(cloud.points):,} points. {cloud.note}"
 
         return self._attempt(request, "Data", use)
@@ -336,15 +345,19 @@ class ToyTab:
         lab = self._visitor(request).lab
         return _file(f"toy-lab-step-{lab.step}.safetensors", lab.to_bytes())
 
-    def _table(self, request: gr.Request) -> str:
+    def _table(self, request: gr.Request) -> Iterator[Update]:
         lab = self._visitor(request).lab
         for step in lab.sampling(TAKE_HOME_SAMPLES):
-            x = step.x
+            if step.index % 20 == 0:
+                yield {self.notices["Home"]: _notice(f"Sampling: step {step.index} of {lab.config.sampling.steps} …")}
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(["x", "y"])
-        writer.writerows([f"{a:.6g}", f"{b:.6g}"] for a, b in x.tolist())
-        return _file(f"toy-lab-samples-step-{lab.step}.csv", text.getvalue().encode())
+        writer.writerows([f"{a:.6g}", f"{b:.6g}"] for a, b in step.x.tolist())
+        yield {
+            self.files: _file(f"toy-lab-samples-step-{lab.step}.csv", text.getvalue().encode()),
+            self.notices["Home"]: _notice(f"{TAKE_HOME_SAMPLES:,} samples at step {lab.step:,}, seed 0."),
+        }
 
     def _script(self, request: gr.Request) -> str:
         return recipe_code(self._visitor(request).lab.config)
