@@ -26,7 +26,7 @@ if __name__ == "__main__":
         run_history=False,
         footer_links=[],
         max_threads=SETTINGS.max_threads,
-        max_file_size=SETTINGS.max_upload_bytes,
+        max_file_size=SETTINGS.max_file_bytes,
         enable_monitoring=False,
         show_error=False,
         prevent_thread_lock=True,

@@ -17,6 +17,7 @@ class Settings:
     max_samples: int = 10_000  # enough for every figure here; 10,000 x 1,000 steps are 12 s of a core
     max_sampling_values: int = 24_000_000  # numbers kept of one sampled path: 96 MB for each of x, x̂0 and ε̂
     max_upload_bytes: int = 2_000_000  # 25,000 points as text
+    max_file_bytes: int = 40_000_000  # an experiment saved with the largest network, its average and Adam's state
     timeline_bytes: int = 24_000_000  # checkpoints of one run: some ninety of the Fast network
 
     # What the machine gives to all of them
@@ -28,7 +29,8 @@ class Settings:
 
     # The page
     frames_per_second: float = 10.0  # new sample frames while one visitor trains; the browser tweens between them
-    sampling_share: float = 0.25  # of a run's time at most goes into frames; frames come less often instead
+    sampling_share: float = 0.4  # of a run's computing at most goes into frames; frames come less often instead
+    study_share: float = 0.1  # and at most this into the closer looks
     preview_points: int = 1_000
     preview_steps: int = 20  # a frame every 0.1 s leaves no time for a thousand steps
     still_steps: int = 100  # when nothing trains: enough to look right, and Pause does not wait seconds for it

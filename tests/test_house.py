@@ -15,12 +15,13 @@ MAX_BYTES = 10_000_000
 # app -> ui -> labs -> diffusion: the parts of `playground` that each part may import, besides itself.
 LABS = {"toy", "mnist", "stable_diffusion"}
 MAY_IMPORT = {
-    "app": {"ui", *LABS, "diffusion", "settings"},
-    "ui": {*LABS, "diffusion", "settings", "sessions"},
+    "app": {"ui", "sessions", *LABS, "diffusion", "settings"},
+    "ui": {*LABS, "diffusion", "settings", "sessions", "turns"},
     "sessions": {*LABS, "diffusion", "settings"},
-    **{lab: {"diffusion", "settings"} for lab in LABS},
+    **{lab: {"diffusion", "settings", "turns"} for lab in LABS},
     "diffusion": {"settings"},
     "settings": set(),
+    "turns": set(),
     "__init__": set(),
 }
 MAY_IMPORT_GRADIO = {"app", "ui", "sessions"}

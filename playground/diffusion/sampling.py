@@ -8,6 +8,7 @@ What diffusers lacks, Langevin dynamics, stands here. A sampler asks one thing o
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -150,10 +151,26 @@ def sample(
         yield from _diffusers(denoise, schedule, x, config, generator)
 
 
+_IMPORTING = threading.Lock()
+SCHEDULER_CLASSES = ("DDPM", "DDIM", "PNDM", "DPMSolverMultistep", "UniPCMultistep", "HeunDiscrete", "EulerDiscrete")
+
+
+def _import_diffusers() -> Any:
+    """diffusers, its schedulers loaded. Here rather than above: it costs seconds, and a page should be up before.
+
+    One thread at a time: when two import it at once, its lazy loading leaves names missing for good.
+    """
+    with _IMPORTING:
+        import diffusers
+
+        for name in SCHEDULER_CLASSES:
+            getattr(diffusers, f"{name}Scheduler")
+        return diffusers
+
+
 def make_scheduler(schedule: NoiseSchedule, config: SamplingConfig) -> Any:
     """The diffusers scheduler of `config` on the β of `schedule`, its timesteps set; a new one for every run."""
-    import diffusers  # here: it costs seconds, and the page should be up before
-
+    diffusers = _import_diffusers()
     sampler = SAMPLERS[config.sampler]
     if schedule.zero_terminal_snr and not sampler.zero_terminal_snr:
         raise SamplerError(

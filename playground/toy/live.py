@@ -20,12 +20,14 @@ from playground.diffusion.training import Diverged
 from playground.settings import SETTINGS, Settings
 from playground.toy.config import ToyConfig
 from playground.toy.lab import LossByTimestep, ToyLab
+from playground.turns import TURNS, Turns
 
 START_SEED = 20_200_626  # one noise for all frames, so that points glide rather than jump; another than any data's
 FIELD_GRID = 19
 FIELD_LEVELS = 16
 PATH_POINTS = 500
 PATH_STATES = 40
+LOSS_POINTS = 128  # at each of the 20 timesteps: the exact floor of that many takes a fifth of a second
 LIVE_PROJECTIONS = 64  # directions of the sliced distance while training: an eighth of the cost of the 500 elsewhere
 REFERENCES = 3
 DISTANCE_SECONDS = 0.5
@@ -126,7 +128,7 @@ def study(lab: ToyLab, steps: int, exact: bool = False) -> Study:
             field_t=levels,
             learned=lab.learned_fields(levels.tolist(), FIELD_GRID),
             exact=lab.exact_fields(levels.tolist(), FIELD_GRID) if exact else None,
-            by_timestep=lab.loss_by_timestep(),
+            by_timestep=lab.loss_by_timestep(LOSS_POINTS),
         )
 
 
@@ -138,52 +140,67 @@ def look(lab: ToyLab, ruler: Ruler, exact: bool = False, note: str = "", setting
     return Frame(run, lab.step, x, [], 0.0, distance, floor, False, seen, note)
 
 
-def live(lab: ToyLab, control: Control, ruler: Ruler, settings: Settings = SETTINGS) -> Iterator[Frame]:
+def live(
+    lab: ToyLab, control: Control, ruler: Ruler, settings: Settings = SETTINGS, turns: Turns = TURNS
+) -> Iterator[Frame]:
     """Train until paused, diverged or at a limit, handing out Frames on the way and one with a Study at the end."""
-    clock = time.perf_counter
-    started = began = clock()
+    clock, cpu = time.perf_counter, time.thread_time  # what work costs is told by cpu: wall time holds others' turns
+    began = started = clock()
     next_frame = next_distance = next_study = 0.0
+    drawing = studying = since_study = 0.0  # cpu seconds
     pending: list[float] = []
-    note, drawn = "", lab.step
-    try:
-        for step in lab.train():
-            pending.append(step.loss)
-            if control.gentle and step.step >= GENTLE * drawn + 1:
-                _nap(control, next_frame)
-            now = clock()
-            if now >= next_frame or (control.steps_per_second or 1e9) <= settings.frames_per_second:
-                with_distance, with_study = now >= next_distance, now >= next_study
-                run, x = lab.run, preview(lab, settings)
-                distance, floor = ruler.measure(x) if with_distance else (None, None)
-                looked = study(lab, settings.preview_steps) if with_study else None
-                losses = [(step.step, sum(pending) / len(pending))]
-                rate = len(pending) / (now - began)
-                if lab.run == run:  # else the experiment was exchanged meanwhile, and this picture is of neither
-                    yield Frame(run, step.step, x, losses, rate, distance, floor, True, looked)
-                began, drawn, pending = now, step.step, []
-                drawing = clock() - now
-                next_frame = now + max(1 / settings.frames_per_second, drawing / settings.sampling_share)
-                if with_distance:
-                    next_distance = now + DISTANCE_SECONDS
-                if with_study:
-                    next_study = now + max(settings.study_seconds, 10 * drawing)
-            if control.steps_per_second:
-                _nap(control, now + 1 / control.steps_per_second)
-            if control.paused:
-                break
-            if step.step >= settings.max_training_steps:
-                note = f"Stopped at {step.step:,} steps, the most one run may take. Reset to train anew."
-                break
-            if clock() - started > settings.max_training_seconds:
-                note = f"Paused after {settings.max_training_seconds / 60:.0f} minutes. Press Train to go on."
-                break
-        lab.keep()
-    except Diverged as error:
-        note = str(error)  # and nothing is kept: the timeline ends before it went wrong
-    losses = [(lab.step, sum(pending) / len(pending))] if pending else []
-    yield dataclasses.replace(look(lab, ruler, note=note, settings=settings), losses=losses)
+    note, drawn, run = "", lab.step, lab.run
+    with turns.work() as turn:
+        mark = cpu()
+        try:
+            for step in lab.train():
+                turn.share()
+                if lab.run != run:
+                    run, pending = lab.run, []  # another experiment by now, whose losses these are not
+                pending.append(step.loss)
+                if control.gentle and step.step >= GENTLE * drawn + 1:
+                    _nap(turn, control, next_frame)
+                now, trained = clock(), cpu() - mark
+                paced = now >= next_frame and trained >= drawing * (1 / settings.sampling_share - 1)
+                if paced or (control.steps_per_second or 1e9) <= settings.frames_per_second:
+                    x = preview(lab, settings)
+                    with_distance = now >= next_distance
+                    distance, floor = ruler.measure(x) if with_distance else (None, None)
+                    drawing = cpu() - mark - trained
+                    since_study += trained + drawing
+                    looked = None
+                    if now >= next_study and since_study >= studying * (1 / settings.study_share - 1):
+                        looked = study(lab, settings.preview_steps)
+                        studying, since_study = cpu() - mark - trained - drawing, 0.0
+                        next_study = now + settings.study_seconds
+                    losses = [(step.step, sum(pending) / len(pending))]
+                    rate = len(pending) / (now - began)
+                    if lab.run == run:  # else the experiment was exchanged meanwhile, and this picture is of neither
+                        with turn.rest():
+                            yield Frame(run, step.step, x, losses, rate, distance, floor, True, looked)
+                    began, drawn, pending, mark = now, step.step, [], cpu()
+                    next_frame = now + 1 / settings.frames_per_second
+                    if with_distance:
+                        next_distance = now + DISTANCE_SECONDS
+                if control.steps_per_second:
+                    _nap(turn, control, now + 1 / control.steps_per_second)
+                if control.paused:
+                    break
+                if step.step >= settings.max_training_steps:
+                    note = f"Stopped at {step.step:,} steps, the most one run may take. Reset to train anew."
+                    break
+                if now - started > settings.max_training_seconds:
+                    note = f"Paused after {settings.max_training_seconds / 60:.0f} minutes. Press Train to go on."
+                    break
+            lab.keep()
+        except Diverged as error:
+            note = str(error)  # and nothing is kept: the timeline ends before it went wrong
+        losses = [(lab.step, sum(pending) / len(pending))] if pending and lab.run == run else []
+        last = dataclasses.replace(look(lab, ruler, note=note, settings=settings), losses=losses)
+    yield last
 
 
-def _nap(control: Control, until: float) -> None:
-    while not control.paused and (left := until - time.perf_counter()) > 0:
-        time.sleep(min(left, NAP_SECONDS))
+def _nap(turn: Turns, control: Control, until: float) -> None:
+    with turn.rest():
+        while not control.paused and (left := until - time.perf_counter()) > 0:
+            time.sleep(min(left, NAP_SECONDS))

@@ -6,6 +6,7 @@ import base64
 import csv
 import html
 import io
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -130,8 +131,11 @@ class ToyTab:
         for group, members in GROUPS.items():
             for knob in members:
                 control = self.controls[knob.path]
-                turn = self._turning(knob, group)
-                control.input(turn, [control], everything, trigger_mode="always_last", **ASIDE)
+                # Gradio would answer the first digit of "500" with an error toast; `Knob.clean` knows the limits too.
+                raw: dict[str, Any] = {"trigger_mode": "always_last", "preprocess": False, **ASIDE}
+                control.input(self._turning(knob, group, dragged=bool(knob.limits)), [control], everything, **raw)
+                if isinstance(control, gr.Slider):  # let go of: now a refused number has to give way
+                    control.release(self._settling(knob, group), [control], everything, **raw)
         measuring = self.measure.click(self._measure, outputs=[self.notices["Sampling"]], **ASIDE)
         self.stop.click(
             lambda: _notice("Stopped."), outputs=[self.notices["Sampling"]], cancels=[measuring], queue=False, **QUIET
@@ -152,7 +156,7 @@ class ToyTab:
     def _show(self, visitor: Visitor, group: str, message: str, turned: str = "") -> Update:
         """Everything as the lab has it, with `message` beside the group that caused the change.
 
-        All but the knob `turned`, which the visitor may still be dragging.
+        All but the knob `turned`, which the visitor may still be dragging or typing into.
         """
         lab = visitor.lab
         warning = _notice(lab.schedule.warning, wrong=True)
@@ -178,7 +182,7 @@ class ToyTab:
         except REFUSALS as refusal:
             return {
                 self.notices[group]: _notice(str(refusal), wrong=True),
-                **{self.controls[k.path]: k.value(visitor.lab.config) for k in KNOBS},
+                **{self.controls[k.path]: k.value(visitor.lab.config) for k in KNOBS if k.path != turned},
             }
 
     # --- the stage's wishes --------------------------------------------------------------------------------------
@@ -265,7 +269,7 @@ class ToyTab:
 
     # --- the knobs' wishes ---------------------------------------------------------------------------------------
 
-    def _turning(self, knob: Knob, group: str) -> Callable[[Any, gr.Request], Update]:
+    def _turning(self, knob: Knob, group: str, dragged: bool) -> Callable[[Any, gr.Request], Update]:
         def turn(value: Any, request: gr.Request) -> Update:
             def change(visitor: Visitor) -> str:
                 lab, changes, words = visitor.lab, {knob.path: knob.clean(value)}, ""
@@ -278,9 +282,18 @@ class ToyTab:
                     return "No effect yet: the network must learn the classes first (Data)."
                 return f"{knob.label}: from step {trained:,} on." if trained and group == "Learning" else words
 
-            return self._attempt(request, group, change, turned=knob.path)
+            return self._attempt(request, group, change, turned=knob.path if dragged else "")
 
         return turn
+
+    def _settling(self, knob: Knob, group: str) -> Callable[[Any, gr.Request], Update]:
+        """A slider is let go of, or its number left: most often what it says has been heard already."""
+        turn = self._turning(knob, group, dragged=False)
+
+        def settle(value: Any, request: gr.Request) -> Update:
+            return gr.skip() if value == knob.value(self._visitor(request).lab.config) else turn(value, request)
+
+        return settle
 
     def _other_data(self, lab: ToyLab, name: str) -> tuple[dict[str, Any], str]:
         """What changes with the point cloud, and a word on it."""
@@ -370,4 +383,5 @@ def _kind(data: bytes | None) -> str:
 
 def _file(name: str, data: bytes) -> str:
     """A file for the browser to save, as a message of the toy-file channel."""
-    return pack({"name": name, "base64": base64.b64encode(data).decode()})
+    at = time.time_ns()  # the page hears of new values alone: without it, the same file could not be saved twice
+    return pack({"name": name, "base64": base64.b64encode(data).decode(), "at": at})

@@ -83,7 +83,7 @@ const slider = find(".pg-t"), timeSlider = find(".pg-time"), status = find(".pg-
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 const S = {
-  scene: null, arrays: {}, study: null, exact: null, run: -1, step: 0, training: false, rewound: null,
+  scene: null, arrays: {}, study: null, exact: null, run: -1, step: 0, training: false, pausing: false, rewound: null,
   frames: [], losses: { x: [], y: [] }, distances: { x: [], y: [] }, floor: null,
   shown: null, from: null, to: null, tweenAt: 0, tweenFor: 200, lastFrameAt: 0,
   t: 0, playing: 0, playedAt: 0, hold: 0,
@@ -379,15 +379,10 @@ function onScene(text) {
 function onFrame(text) {
   const { meta, arrays } = unpack(text), now = performance.now();
   if (meta.run != null && meta.run !== S.run) forget(meta.run);
-  if (meta.rewound) {
-    for (const line of [S.losses, S.distances]) {
-      const keep = line.x.filter((x) => x <= meta.step).length;
-      line.x.length = line.y.length = keep;
-    }
-    S.frames = S.frames.filter((f) => f.step <= meta.step);
-    S.rewound = null;
-  }
+  if (meta.rewound) fork(meta.step);
   S.training = !!meta.running;
+  if (!S.training) S.pausing = false;
+  else if (S.pausing) trigger("pause", {}); // the run began after Pause was pressed
   if (meta.step != null) S.step = meta.step;
   for (const [step, loss] of meta.losses || []) { S.losses.x.push(step); S.losses.y.push(loss); thin(S.losses); }
   if (meta.distance != null) { S.distances.x.push(meta.step); S.distances.y.push(meta.distance); S.floor = meta.floor; thin(S.distances); }
@@ -403,9 +398,19 @@ function onFrame(text) {
   }
   if (arrays.path_t) S.study = arrays;
   if (arrays.exact) S.exact = arrays.exact;
-  say(meta.note || (S.training ? "Training" : meta.status || (S.step ? `Paused at step ${S.step.toLocaleString("en")}` : "Press Train")), meta.note);
+  if (arrays.path_t && !arrays.exact) askForScore(); // new data, or a new network: the exact score is still to come
+  say(meta.note || (S.training ? (S.pausing ? "Pausing …" : "Training") : meta.status || (S.step ? `Paused at step ${S.step.toLocaleString("en")}` : "Press Train")), meta.note);
   S.chartsDirty = true;
   words(); readout(); wake();
+}
+
+function fork(step) { // training goes on from here: what came later is gone
+  for (const line of [S.losses, S.distances]) {
+    const keep = line.x.filter((x) => x <= step).length;
+    line.x.length = line.y.length = keep;
+  }
+  S.frames = S.frames.filter((f) => f.step <= step);
+  S.rewound = null;
 }
 
 function glideTo(x, now) {
@@ -439,20 +444,26 @@ function askForScore() {
 
 // --- what visitors do --------------------------------------------------------------------------------------------------
 
+function goOnFrom(event) {
+  const { rewound } = S;
+  if (rewound != null) fork(rewound);
+  trigger(event, { rewind: rewound });
+}
+
 const actions = {
   train() {
     if (!S.scene || S.training) return;
     S.training = true; S.lastFrameAt = performance.now();
     play(0); setT(0); words(); say("Starting …");
-    trigger("train", { rewind: S.rewound });
+    goOnFrom("train");
   },
-  pause() { if (S.training) { say("Pausing …"); trigger("pause", {}); } },
+  pause() { if (S.training) { S.pausing = true; say("Pausing …"); trigger("pause", {}); } },
   one_step() {
     if (!S.scene || S.training) return;
     play(0); setT(0);
-    trigger("one_step", { rewind: S.rewound });
+    goOnFrom("one_step");
   },
-  reset() { if (S.scene) { play(0); trigger("reset", {}); } },
+  reset() { if (S.scene) { play(0); S.pausing = S.training; trigger("reset", {}); } },
   rewind() { trigger("rewind", { rewind: S.rewound }); },
   to_start() { play(0); setT(lastT()); },
   to_end() { play(0); setT(0); },
@@ -466,10 +477,11 @@ const actions = {
     if (!S.scene) return;
     play(0); S.drawing = { strokes: [], pointer: null };
     find(".pg-brush").hidden = false; hint.textContent = "";
+    canvas.style.touchAction = "none"; // a finger draws; it does not scroll
     words(); wake();
   },
   clear_drawing() { S.drawing.strokes = []; wake(); },
-  cancel_drawing() { S.drawing = null; find(".pg-brush").hidden = true; words(); wake(); },
+  cancel_drawing() { S.drawing = null; canvas.style.touchAction = ""; find(".pg-brush").hidden = true; words(); wake(); },
   use_drawing() {
     const drawn = S.drawing.strokes;
     if (!drawn.length) return say("Draw something first.", true);
