@@ -12,6 +12,9 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+Step = TypeVar("Step")
 
 SLICE_SECONDS = 0.02  # long beside the cost of a change of threads, short beside what an eye notices
 
@@ -75,3 +78,14 @@ class Turns:
 
 
 TURNS = Turns()  # of this process: the interpreter lock is one, whoever's lab it is
+
+
+def in_turns(steps: Iterator[Step], turns: Turns = TURNS) -> Iterator[Step]:
+    """The same steps, each computed in a turn of its own."""
+    while True:
+        with turns.work():
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+        yield step

@@ -13,6 +13,14 @@ from playground.diffusion.training import Trainer
 from playground.toy.config import ToyConfig
 from playground.toy.network import PointMLP
 
+# Which text belongs to which group of knobs
+EXPLAINS = {
+    "Data": "Data",
+    "Noise": "Noise (forward)",
+    "Network": "Network",
+    "Learning": "Training (Algorithm 1)",
+    "Sampling": "Sampling (Algorithm 2)",
+}
 HOW_IT_WORKS: dict[str, str] = {
     "Data": r"""
 A data set is a handful of points, and the question is: *where would the next point be?* A diffusion model never sees

@@ -21,9 +21,10 @@ from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
 from playground.toy.config import preset_of
 from playground.toy.data import DATASETS, DataError, cloud_from_strokes, read_points
 from playground.toy.link import from_query, to_query
-from playground.toy.live import live, look
+from playground.toy.live import Frame, live, look
 from playground.toy.network import NetworkError
-from playground.ui.explain import HOW_IT_WORKS, RUNNING_CODE, recipe_code
+from playground.turns import TURNS, in_turns
+from playground.ui.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
 from playground.ui.knobs import GROUPS, KNOBS, OWN, Control, Knob
 from playground.ui.live.stage import channel, pack_frame, pack_scene, stage
 from playground.ui.live.wire import pack
@@ -35,6 +36,11 @@ QUALITY_SAMPLES = 2_000
 TAKE_HOME_SAMPLES = 5_000
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "toy-aside"}
+LONG: dict[str, Any] = {
+    **QUIET,
+    "concurrency_limit": 4,
+    "concurrency_id": "toy-long",
+}  # so that knobs never wait for it
 
 Update = dict[Any, Any]
 Change = Callable[[Visitor], str]
@@ -51,6 +57,7 @@ class ToyTab:
         self.sessions = sessions
         self.notices: dict[str, gr.HTML] = {}
         self.controls: dict[str, Control] = {}
+        self.links: dict[str, gr.Button] = {}
         self._lay_out()
         self._wire()
 
@@ -72,9 +79,9 @@ class ToyTab:
                 for name in GROUPS:
                     with gr.Accordion(name, open=name in ("Data", "Learning"), elem_classes="pg-group"):
                         self._lay_out_group(name)
-        with gr.Accordion("How it works", open=False), gr.Tabs():
+        with gr.Accordion("How it works", open=False, elem_id="how") as self.how, gr.Tabs() as self.how_tabs:
             for title, text in HOW_IT_WORKS.items():
-                with gr.Tab(title):
+                with gr.Tab(title, id=title):
                     gr.Markdown(text, latex_delimiters=[{"left": "$", "right": "$", "display": False}])
         with gr.Accordion("The code that is running", open=False), gr.Tabs():
             for title, source in RUNNING_CODE.items():
@@ -101,6 +108,7 @@ class ToyTab:
                 self.measure = gr.Button("Measure quality", size="sm")
                 self.stop = gr.Button("Stop measuring", size="sm")
         self.notices[name] = gr.HTML("", elem_classes="pg-notice")
+        self.links[name] = gr.Button("How it works", size="sm", elem_classes="pg-link")
         rare = [k for k in GROUPS[name] if k.more]
         if rare:
             with gr.Accordion("more", open=False, elem_classes="pg-more"):
@@ -128,6 +136,10 @@ class ToyTab:
         self.preset.input(self._choose_preset, [self.preset], everything, **ASIDE)
         self.upload.upload(self._upload, [self.upload], everything, **ASIDE)
         self.restore.upload(self._restore, [self.restore], everything, **ASIDE)
+        for group, link in self.links.items():
+            link.click(self._explaining(EXPLAINS[group]), outputs=[self.how, self.how_tabs], queue=False, **QUIET).then(
+                fn=None, js="() => document.getElementById('how').scrollIntoView({ behavior: 'smooth' })"
+            )
         for group, members in GROUPS.items():
             for knob in members:
                 control = self.controls[knob.path]
@@ -136,12 +148,12 @@ class ToyTab:
                 control.input(self._turning(knob, group, dragged=bool(knob.limits)), [control], everything, **raw)
                 if isinstance(control, gr.Slider):  # let go of: now a refused number has to give way
                     control.release(self._settling(knob, group), [control], everything, **raw)
-        measuring = self.measure.click(self._measure, outputs=[self.notices["Sampling"]], **ASIDE)
+        measuring = self.measure.click(self._measure, outputs=[self.notices["Sampling"]], **LONG)
         self.stop.click(
             lambda: _notice("Stopped."), outputs=[self.notices["Sampling"]], cancels=[measuring], queue=False, **QUIET
         )
         self.save.click(self._save, outputs=[self.files], **ASIDE)
-        self.table.click(self._table, outputs=[self.files, self.notices["Home"]], **ASIDE)
+        self.table.click(self._table, outputs=[self.files, self.notices["Home"]], **LONG)
         self.home.expand(self._script, outputs=[self.recipe], **ASIDE)
 
     # --- what the page shows -------------------------------------------------------------------------------------
@@ -168,8 +180,12 @@ class ToyTab:
         }
         shown[self.notices[group]] = _notice(message) + (warning if group == "Noise" else "")
         if lab.step and not visitor.training:
-            shown[self.news] = pack_frame(look(lab, visitor.ruler))
+            shown[self.news] = pack_frame(self._still(visitor))
         return shown
+
+    def _still(self, visitor: Visitor, exact: bool = False) -> Frame:
+        with TURNS.work():
+            return look(visitor.lab, visitor.ruler, exact)
 
     def _attempt(self, request: gr.Request, group: str, change: Change, turned: str = "") -> Update:
         """Try `change`; when it is refused, say why at its group and show the knobs as they still are."""
@@ -184,6 +200,9 @@ class ToyTab:
                 self.notices[group]: _notice(str(refusal), wrong=True),
                 **{self.controls[k.path]: k.value(visitor.lab.config) for k in KNOBS if k.path != turned},
             }
+
+    def _explaining(self, title: str) -> Callable[[], Update]:
+        return lambda: {self.how: gr.Accordion(open=True), self.how_tabs: gr.Tabs(selected=title)}
 
     # --- the stage's wishes --------------------------------------------------------------------------------------
 
@@ -238,7 +257,7 @@ class ToyTab:
             return pack({"running": True})
         self._rewind_to(visitor, event)
         lab = visitor.lab
-        return pack_frame(look(lab, visitor.ruler), rewound=True, status=f"Back at step {lab.step:,}")
+        return pack_frame(self._still(visitor), rewound=True, status=f"Back at step {lab.step:,}")
 
     def _rewind_to(self, visitor: Visitor, event: gr.EventData) -> None:
         step = event._data.get("rewind")
@@ -247,7 +266,7 @@ class ToyTab:
 
     def _look(self, event: gr.EventData, request: gr.Request) -> str:
         visitor = self._visitor(request)
-        frame = look(visitor.lab, visitor.ruler, exact=bool(event._data.get("exact")))
+        frame = self._still(visitor, exact=bool(event._data.get("exact")))
         return pack_frame(frame, running=visitor.training)
 
     def _reset(self, request: gr.Request) -> Update:
@@ -340,7 +359,7 @@ class ToyTab:
             lab = self._visitor(request).lab
             if not lab.step:
                 raise LabError("Train first: there is nothing to measure yet.")
-            for step in lab.sampling(QUALITY_SAMPLES):
+            for step in in_turns(lab.sampling(QUALITY_SAMPLES)):
                 if step.index % 20 == 0:
                     yield _notice(f"Sampling: step {step.index} of about {lab.config.sampling.steps} …")
             quality = lab.judge(step.x)
@@ -360,7 +379,7 @@ class ToyTab:
 
     def _table(self, request: gr.Request) -> Iterator[Update]:
         lab = self._visitor(request).lab
-        for step in lab.sampling(TAKE_HOME_SAMPLES):
+        for step in in_turns(lab.sampling(TAKE_HOME_SAMPLES)):
             if step.index % 20 == 0:
                 yield {self.notices["Home"]: _notice(f"Sampling: step {step.index} of {lab.config.sampling.steps} …")}
         text = io.StringIO()
