@@ -37,7 +37,7 @@ def from_query(query: str) -> ToyConfig:
             continue
         try:
             value = json.loads(word)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # a word; or a number, or a nest of brackets, that no knob has
             value = word
         part, _, knob = name.rpartition(".")
         (config[part] if part else config)[knob] = value

@@ -147,7 +147,7 @@ class ToyTab:
                 raw: dict[str, Any] = {"trigger_mode": "always_last", "preprocess": False, **ASIDE}
                 control.input(self._turning(knob, group, dragged=bool(knob.limits)), [control], everything, **raw)
                 if isinstance(control, gr.Slider):  # let go of: now a refused number has to give way
-                    control.release(self._settling(knob, group), [control], everything, **raw)
+                    control.release(self._turning(knob, group, dragged=False), [control], everything, **raw)
         measuring = self.measure.click(self._measure, outputs=[self.notices["Sampling"]], **LONG)
         self.stop.click(
             lambda: _notice("Stopped."), outputs=[self.notices["Sampling"]], cancels=[measuring], queue=False, **QUIET
@@ -290,6 +290,9 @@ class ToyTab:
 
     def _turning(self, knob: Knob, group: str, dragged: bool) -> Callable[[Any, gr.Request], Update]:
         def turn(value: Any, request: gr.Request) -> Update:
+            if request.session_hash in self.sessions and value == knob.value(self._visitor(request).lab.config):
+                return gr.skip()  # Gradio tells of most choices twice, and a second answer would wipe out the notice
+
             def change(visitor: Visitor) -> str:
                 lab, changes, words = visitor.lab, {knob.path: knob.clean(value)}, ""
                 if knob.path == "dataset":
@@ -304,15 +307,6 @@ class ToyTab:
             return self._attempt(request, group, change, turned=knob.path if dragged else "")
 
         return turn
-
-    def _settling(self, knob: Knob, group: str) -> Callable[[Any, gr.Request], Update]:
-        """A slider is let go of, or its number left: most often what it says has been heard already."""
-        turn = self._turning(knob, group, dragged=False)
-
-        def settle(value: Any, request: gr.Request) -> Update:
-            return gr.skip() if value == knob.value(self._visitor(request).lab.config) else turn(value, request)
-
-        return settle
 
     def _other_data(self, lab: ToyLab, name: str) -> tuple[dict[str, Any], str]:
         """What changes with the point cloud, and a word on it."""

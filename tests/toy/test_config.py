@@ -1,0 +1,267 @@
+"""The configuration: knobs by name, through JSON and back, and a refusal in words for everything else."""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from playground.diffusion.prediction import PREDICTIONS
+from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig
+from playground.diffusion.schedules import SCHEDULES, ScheduleError
+from playground.diffusion.training import TrainingConfig, TrainingError
+from playground.settings import SETTINGS
+from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
+from playground.toy.data import DATASETS, DataError
+from playground.toy.network import NetworkConfig, NetworkError
+
+KNOBS = [
+    *(f.name for f in dataclasses.fields(ToyConfig) if f.name != "points"),
+    *(f"network.{f.name}" for f in dataclasses.fields(NetworkConfig)),
+    *(f"training.{f.name}" for f in dataclasses.fields(TrainingConfig)),
+    *(f"sampling.{f.name}" for f in dataclasses.fields(SamplingConfig)),
+]
+
+
+def through_json(config: ToyConfig) -> ToyConfig:
+    return ToyConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+
+
+# ---- Knobs
+
+
+def test_changed_turns_nested_knobs_and_leaves_the_old_one_alone() -> None:
+    old = ToyConfig()
+    new = old.changed(**{"seed": 3, "network.width": 16, "network.depth": 2, "training.learning_rate": 1})
+    assert (new.seed, new.network.width, new.network.depth, new.training.learning_rate) == (3, 16, 2, 1)
+    assert old == ToyConfig()
+    assert new.changed(seed=0, network=NetworkConfig(), training=TrainingConfig()) == old
+    assert old.changed() == old
+
+
+@pytest.mark.parametrize("name", ["", ".", "nonsense", "__class__", "changed", ".seed", "network.", "network.nonsense"])
+@pytest.mark.parametrize("end", ["", ".x"])
+def test_unknown_knobs(name: str, end: str) -> None:
+    with pytest.raises(LabError, match="No such knob"):
+        ToyConfig().changed(**{name + end: 1})
+    with pytest.raises(LabError):
+        ToyConfig.from_dict({name + end: 1})
+
+
+@pytest.mark.parametrize("name", ["seed.x", "points.x", "network.width.x", "training.prediction.x"])
+def test_a_knob_has_no_knobs(name: str) -> None:
+    with pytest.raises(LabError, match="No such knob"):
+        ToyConfig().changed(**{name: 1})
+
+
+def test_a_part_and_its_knob_cannot_be_given_at_once() -> None:
+    with pytest.raises(LabError):
+        ToyConfig().changed(**{"network": NetworkConfig(), "network.width": 8})
+
+
+# ---- JSON
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_presets_go_through_json(name: str) -> None:
+    config = PRESETS[name].config
+    assert through_json(config) == config
+    assert PRESETS[name].title
+    assert PRESETS[name].about
+
+
+def test_every_field_goes_through_json() -> None:
+    config = ToyConfig(
+        dataset="rings",
+        n_points=7,
+        seed=2**32 - 1,
+        conditional=True,
+        schedule="linear",
+        timesteps=77,
+        beta_start=0.001,
+        beta_end=0.1,
+        rescale_betas_zero_snr=True,
+        network=NetworkConfig(4, 1, "tanh", "append", 0, False),
+        training=TrainingConfig("x0", "uniform", 0, 1, 1, 1, 0, 0, "cosine", 1, 0, 1),
+        sampling=SamplingConfig("ddpm", 2, "leading", 0.5, "fixed_large", 1, 2, 1),
+        guidance_scale=0,
+        label=2,
+    )
+    default = ToyConfig().to_dict()
+    for part, values in {"": config.to_dict(), **{p: config.to_dict()[p] for p in ("network", "training")}}.items():
+        assert all(value != (default[part] if part else default)[name] for name, value in values.items())
+    assert through_json(config) == config
+
+
+def test_missing_fields_are_the_defaults_and_the_points_stay_out() -> None:
+    assert ToyConfig.from_dict({}) == ToyConfig()
+    assert ToyConfig.from_dict({"network": {"width": 8}}).network == NetworkConfig(width=8)
+    own = ToyConfig(points=[[0.0, 0.0], [1.0, 1.0]])
+    assert "points" not in own.to_dict()
+    assert ToyConfig.from_dict(own.to_dict(), own.points) == own
+    with pytest.raises(LabError):
+        ToyConfig.from_dict({"points": [[0, 0], [1, 1]]})
+
+
+# ---- Junk
+
+whole = st.integers() | st.sampled_from([0, 1, 2, 2**31, 2**32, 2**63, 10**18, 10**400, -(10**400)])
+real = st.floats() | st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 1e308, 5e-324])
+words = st.text(max_size=8) | st.sampled_from(
+    [*DATASETS, *SCHEDULES, *SAMPLERS, *PREDICTIONS, "append", "cosine", "default"]
+)
+atoms = st.none() | st.booleans() | whole | real | words
+junk = st.recursive(atoms, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3))
+
+
+def names(prefix: str) -> st.SearchStrategy[str]:
+    mine = [knob.removeprefix(prefix) for knob in KNOBS if knob.startswith(prefix)]
+    return st.sampled_from([name for name in mine if "." not in name]) | st.text(max_size=5)
+
+
+def tables(prefix: str) -> st.SearchStrategy[Any]:
+    return st.dictionaries(names(prefix), atoms, max_size=4) | junk
+
+
+@settings(max_examples=200)
+@given(
+    st.dictionaries(names(""), junk, max_size=5),
+    st.fixed_dictionaries({}, optional={part: tables(f"{part}.") for part in ("network", "training", "sampling")}),
+)
+def test_junk_is_read_or_refused(own: dict[str, Any], parts: dict[str, Any]) -> None:
+    try:
+        config = ToyConfig.from_dict({**own, **parts})
+    except ValueError:  # every error of the parts is one
+        return
+    assert ToyConfig.from_dict(config.to_dict()) == config
+    assert 2 <= len(config.make_schedule()) <= 4000
+
+
+@given(junk)
+def test_a_junk_table_is_read_or_refused(values: Any) -> None:
+    try:
+        ToyConfig.from_dict(values)
+    except ValueError:
+        return
+    assert isinstance(values, dict), "only an empty table or one with knobs is a configuration"
+
+
+@settings(max_examples=200)
+@given(st.dictionaries(st.sampled_from(KNOBS), junk, min_size=1, max_size=3))
+def test_junk_knobs_are_turned_or_refused(changes: dict[str, Any]) -> None:
+    try:
+        config = ToyConfig().changed(**changes)
+    except ValueError:
+        return
+    assert ToyConfig.from_dict(config.to_dict()) == config
+
+
+# For a knob of any kind, and for one whose default is of this kind.
+NEVER = [math.nan, math.inf, -math.inf, 10**400, "", [], {}, 1j, b"8"]
+WRONG: dict[type, list[Any]] = {
+    int: [*NEVER, 0.5, 7.0, True, None],
+    float: [*NEVER, True, None],
+    bool: [*NEVER, 0, 1, 0.0, None],
+    str: [*NEVER, 0, 0.5, True, None],
+    type(None): [*NEVER, True],  # a number, or none
+    NetworkConfig: [*NEVER, 0, None, TrainingConfig()],
+    TrainingConfig: [*NEVER, 0, None, NetworkConfig()],
+    SamplingConfig: [*NEVER, 0, None, NetworkConfig()],
+}
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+def test_a_knob_takes_only_its_own_kind_of_value(knob: str) -> None:
+    default: Any = ToyConfig()
+    for part in knob.split("."):
+        default = getattr(default, part)
+    for value in WRONG[type(default)]:
+        with pytest.raises((LabError, ScheduleError, NetworkError, TrainingError, SamplerError)):
+            ToyConfig().changed(**{knob: value})
+
+
+# ---- Faults, each with words
+
+
+@pytest.mark.parametrize(
+    ("knobs", "error", "words"),
+    [
+        ({"dataset": "nessie"}, LabError, "spiral"),
+        ({"n_points": 1}, LabError, "25,000"),
+        ({"n_points": SETTINGS.max_points + 1}, LabError, "25,000"),
+        ({"n_points": 100.0}, LabError, "whole number"),
+        ({"seed": -1}, LabError, "seed"),
+        ({"seed": 2**32}, LabError, "seed"),
+        ({"guidance_scale": 20.5}, LabError, "guidance"),
+        ({"guidance_scale": -0.1}, LabError, "guidance"),
+        ({"guidance_scale": math.nan}, LabError, "finite"),
+        ({"beta_start": math.nan}, LabError, "finite"),
+        ({"schedule": "straight"}, ScheduleError, "karras"),
+        ({"timesteps": 1}, ScheduleError, "4000"),
+        ({"timesteps": 10**9}, ScheduleError, "4000"),
+        ({"schedule": "linear", "beta_start": 1.5}, ScheduleError, "beta_start"),
+        ({"schedule": "linear", "beta_end": 0}, ScheduleError, "beta_end"),
+        ({"sampling.steps": 1}, SamplerError, "at least 2"),
+        ({"sampling.steps": 1001}, LabError, "T = 1000"),
+        ({"timesteps": 19}, LabError, "20 sampling steps"),
+        ({"sampling.spacing": "sideways"}, SamplerError, "spacing"),
+        ({"sampling.langevin_inner": 10**9}, SamplerError, "100"),
+        ({"training.p_mean": 11}, TrainingError, "ln σ"),
+        ({"training.p_std": 0}, TrainingError, "ln σ"),
+        ({"training.batch_size": 0}, TrainingError, "batch size"),
+        ({"training.learning_rate": 0}, TrainingError, "learning rate"),
+        ({"training.ema_decay": 1}, TrainingError, "EMA"),
+        ({"network.width": 10**9}, NetworkError, "Width"),
+    ],
+)
+def test_faults_are_named(knobs: dict[str, Any], error: type[ValueError], words: str) -> None:
+    with pytest.raises(error, match=words):
+        ToyConfig().changed(**knobs)
+
+
+@pytest.mark.parametrize("schedule", list(SCHEDULES))
+def test_zero_terminal_snr_leaves_no_way_for_noise_prediction(schedule: str) -> None:
+    zero = ToyConfig(schedule=schedule, rescale_betas_zero_snr=True)
+    with pytest.raises(LabError, match="zero terminal SNR"):
+        zero.changed(**{"training.prediction": "noise"})
+    for prediction in ("v", "x0", "flow"):
+        zero.changed(**{"training.prediction": prediction})
+    for name, sampler in SAMPLERS.items():
+        if sampler.zero_terminal_snr:
+            zero.changed(**{"sampling.sampler": name})
+        else:
+            with pytest.raises(LabError, match="cannot start where no signal is left"):
+                zero.changed(**{"sampling.sampler": name})
+    assert [name for name, sampler in SAMPLERS.items() if not sampler.zero_terminal_snr] == ["pndm", "heun"]
+
+
+def test_beta_knobs_reach_the_schedules_that_have_them() -> None:
+    betas = ToyConfig(schedule="linear", beta_start=0.001, beta_end=0.05, timesteps=100).make_schedule().betas
+    assert torch.allclose(betas, torch.linspace(0.001, 0.05, 100, dtype=torch.float64))
+    karras = ToyConfig(beta_start=0.001).make_schedule()
+    assert torch.equal(karras.alphas, ToyConfig().make_schedule().alphas)
+
+
+@pytest.mark.parametrize("sampler", list(SAMPLERS))
+def test_the_smallest_beta_leaves_every_sampler_something_to_divide_by(sampler: str) -> None:
+    lab = ToyLab(ToyConfig(n_points=20, schedule="linear", beta_start=1e-12, sampling=SamplingConfig(sampler)))
+    assert lab.sample(5).x.isfinite().all()
+    assert lab.field(0, grid=3).exact.isfinite().all()
+    assert lab.field(0, grid=3).learned.isfinite().all()
+
+
+# ---- Data
+
+
+def test_own_points_take_the_place_of_the_data_set() -> None:
+    points = torch.tensor([[0.0, 0.0], [1.0, 0.5]])
+    cloud = ToyConfig(points=points).make_cloud()
+    assert torch.equal(cloud.points, points)
+    assert ToyConfig(points=cloud).make_cloud() is cloud
+    with pytest.raises(DataError):
+        ToyConfig(points=[[0.0, math.nan], [1.0, 1.0]]).make_cloud()
+    assert ToyConfig(dataset="heart", n_points=50).make_cloud().points.shape == (50, 2)
