@@ -16,6 +16,10 @@ class FullHouse(RuntimeError):
     """All places are taken by people at work; the message says what to do."""
 
 
+class Gone(RuntimeError):
+    """This page's place was given to somebody else; the message says what to do."""
+
+
 @dataclass
 class Visitor:
     """One open page: its lab, and the run that is on, if any."""
@@ -24,6 +28,7 @@ class Visitor:
     ruler: Ruler
     control: Control = field(default_factory=lambda: Control(paused=True))
     last_seen: float = field(default_factory=time.monotonic)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def training(self) -> bool:
@@ -36,9 +41,10 @@ class Visitor:
 
     def begin(self) -> Control:
         """A new run; whatever ran before stops at its next step."""
-        self.control.paused = True
-        self.control = Control(steps_per_second=self.control.steps_per_second, gentle=self.control.gentle)
-        return self.control
+        with self.lock:
+            self.control.paused = True
+            self.control = Control(steps_per_second=self.control.steps_per_second, gentle=self.control.gentle)
+            return self.control
 
 
 class Sessions:
@@ -56,16 +62,29 @@ class Sessions:
         return len(self._visitors)
 
     def visitor(self, session: str) -> Visitor:
-        """This page's visitor, welcomed if new. Raises FullHouse when nobody can be asked to leave."""
+        """This page's visitor, with a new lab if it just opened. Raises FullHouse when nobody can be asked to leave."""
         with self._lock:
             visitor = self._visitors.get(session)
             if visitor is None:
                 self._make_room()
-                lab = ToyLab()
-                visitor = Visitor(lab, Ruler(lab, self._settings.preview_points))
-                self._visitors[session] = visitor
+                visitor = self._visitors[session] = Visitor(ToyLab(), Ruler(self._settings.preview_points))
             visitor.last_seen = self._clock()
             return visitor
+
+    def known(self, session: str) -> Visitor:
+        """This page's visitor, if it still has its place. Raises Gone."""
+        with self._lock:
+            visitor = self._visitors.get(session)
+            if visitor is None:
+                raise Gone("This page stood still for too long and its place was given away. Reload it to start again.")
+            visitor.last_seen = self._clock()
+            return visitor
+
+    @property
+    def training(self) -> int:
+        """How many train right now."""
+        with self._lock:
+            return sum(visitor.training for visitor in self._visitors.values())
 
     def leave(self, session: str) -> None:
         """The page was closed: its run stops, its lab goes."""
@@ -82,7 +101,7 @@ class Sessions:
                 del self._visitors[session]
         if len(self._visitors) < self._settings.max_visitors:
             return
-        still = [(v.last_seen, s) for s, v in self._visitors.items() if not v.training]
+        still = [(v.lab.step > 0, v.last_seen, s) for s, v in self._visitors.items() if not v.training]
         if not still:
             raise FullHouse("Everyone's place is in use right now. Please try again in a minute.")
-        del self._visitors[min(still)[1]]
+        del self._visitors[min(still)[2]]  # those with nothing to lose first

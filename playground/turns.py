@@ -15,66 +15,83 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 Step = TypeVar("Step")
-
 SLICE_SECONDS = 0.02  # long beside the cost of a change of threads, short beside what an eye notices
 
 
 class Turns:
-    """One at a time, in the order of asking.
-
-    with turns.work() as turn:
-        ...                       # alone
-        turn.share()              # now and then: whoever waits gets a turn once this one's slice is used up
-        with turn.rest(): ...     # not computing: others may
-    """
+    """One at a time, in the order of asking."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
         self._busy = False
-        self._since = 0.0
 
     @contextmanager
-    def work(self) -> Iterator[Turns]:
+    def work(self) -> Iterator[Turn]:
         """Wait for a turn, and hold it."""
-        self._begin()
+        turn = Turn(self)
         try:
-            yield self
+            yield turn
         finally:
-            self._end()
+            turn.end()
 
-    @contextmanager
-    def rest(self) -> Iterator[None]:
-        """Let others compute, then wait for the next turn."""
-        self._end()
-        try:
-            yield
-        finally:
-            self._begin()
-
-    def share(self) -> None:
-        """Let the next one in if the slice is used up and anybody waits."""
-        if self._waiting and time.perf_counter() - self._since > SLICE_SECONDS:
-            with self.rest():
-                pass
-
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Wait for one's turn."""
         with self._lock:
             if not self._busy:
-                self._busy, self._since = True, time.perf_counter()
+                self._busy = True
                 return
             gate = threading.Lock()
             gate.acquire()
             self._waiting.append(gate)
-        gate.acquire()  # opened by whoever ends a turn, and the turn is handed over, not free for others to grab
-        self._since = time.perf_counter()
+        gate.acquire()  # opened by whoever ends a turn: it is handed over, not free for others to grab
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Hand on to whoever has waited longest."""
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().release()
             else:
                 self._busy = False
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
+
+class Turn:
+    """A turn one holds: `share()` now and then, `with rest():` while not computing."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._held, self._since = False, 0.0
+        self._begin()
+
+    def share(self) -> None:
+        """Let the next one in if the slice is used up and anybody waits."""
+        if self._turns.wanted and time.perf_counter() - self._since > SLICE_SECONDS:
+            self.end()
+            self._begin()
+
+    @contextmanager
+    def rest(self) -> Iterator[None]:
+        """Let others compute, then wait for the next turn. Left by an exception, the turn is over: whoever closes a
+        generator that rests must not wait, least of all a server's event loop.
+        """
+        self.end()
+        yield
+        self._begin()
+
+    def end(self) -> None:
+        """Give the turn back, if it is still held."""
+        if self._held:
+            self._held = False
+            self._turns.end()
+
+    def _begin(self) -> None:
+        self._turns.begin()
+        self._held, self._since = True, time.perf_counter()
 
 
 TURNS = Turns()  # of this process: the interpreter lock is one, whoever's lab it is

@@ -52,7 +52,7 @@ def to_eps(x0: Tensor, x: Tensor, alpha: Level, sigma: Level) -> Tensor:
 
 def error_in_x0(prediction: Prediction, alpha: Level, sigma: Level) -> Level:
     """The factor c with (target - output)² = c · (x_0 - x̂_0)²: the weight that a plain squared error on this
-    prediction gives to an error in x̂_0. Kingma & Gao 2023, table 1.
+    prediction gives to an error in x̂_0. Salimans & Ho 2022, §4, compare three of them.
     """
     match prediction:
         case "noise":

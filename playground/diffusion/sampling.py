@@ -42,14 +42,14 @@ SAMPLERS: dict[str, Sampler] = {
     "dpm++": Sampler("DPM-Solver++ 2M", "Lu et al. 2022", ("linspace", "leading", "trailing", "karras")),
     "ddim": Sampler("DDIM", "Song et al. 2021", ("trailing", "leading", "linspace")),
     "ddpm": Sampler("DDPM", "Ho et al. 2020", ("trailing", "leading", "linspace"), stochastic=True),
-    "pndm": Sampler("PNDM", "Liu et al. 2022", ("trailing", "leading", "linspace"), zero_terminal_snr=False),
+    "pndm": Sampler("PNDM", "Liu et al. 2022", ("leading", "trailing", "linspace"), zero_terminal_snr=False),
     "unipc": Sampler("UniPC", "Zhao et al. 2023", ("linspace", "leading", "trailing", "karras")),
     "heun": Sampler(
         "Heun", "Karras et al. 2022", ("linspace", "leading", "trailing", "karras"), zero_terminal_snr=False
     ),
     "euler": Sampler("Euler", "Karras et al. 2022", ("linspace", "leading", "trailing", "karras")),
     "annealed_langevin": Sampler("Annealed Langevin", "Song & Ermon 2019", ("linspace",), stochastic=True),
-    "langevin": Sampler("Langevin at one noise level", "Welling & Teh 2011", ("linspace",), stochastic=True),
+    "langevin": Sampler("Langevin at one noise level", "Roberts & Tweedie 1996", ("linspace",), stochastic=True),
 }
 
 
@@ -82,7 +82,7 @@ class SamplingConfig:
         if not (
             0 <= self.eta <= 1
             and 0 < self.langevin_step < 2
-            and 1 <= self.langevin_inner <= 100
+            and 1 <= self.langevin_inner <= 20
             and 0 <= self.langevin_t <= 1
         ):
             raise SamplerError(
@@ -168,24 +168,41 @@ def _import_diffusers() -> Any:
         return diffusers
 
 
+def spaced_timesteps(T: int, steps: int, spacing: str) -> Tensor:
+    """(steps,) the timesteps that sampling visits, rising. Lin et al. 2023, table 2, names the three ways."""
+    k = torch.arange(steps, dtype=torch.float64)
+    match spacing:
+        case "leading":
+            return (k * (T // steps)).long()
+        case "trailing":
+            return (T - (steps - 1 - k) * T / steps).round().long() - 1
+    return (k * (T - 1) / (steps - 1)).round().long()  # linspace
+
+
 def make_scheduler(schedule: NoiseSchedule, config: SamplingConfig) -> Any:
-    """The diffusers scheduler of `config` on the β of `schedule`, its timesteps set; a new one for every run."""
+    """The diffusers scheduler of `config`, its timesteps set; a new one for every run.
+
+    It is built on the table of just the timesteps it visits, and visits all of it: on the whole table DDIM and PNDM
+    step T // steps down, which is not where the next timestep is unless `steps` divides T. Karras spacing takes the
+    whole table, since it makes levels of its own between the table's ends.
+    """
     diffusers = _import_diffusers()
     sampler = SAMPLERS[config.sampler]
+    if config.steps > len(schedule):
+        raise SamplerError(f"{config.steps} sampling steps do not fit into a schedule of T = {len(schedule)}.")
+    spacing = sampler.spacings[0] if config.spacing == "default" else config.spacing
+    if spacing != "karras":
+        visited = spaced_timesteps(len(schedule), config.steps, spacing)
+        schedule = NoiseSchedule(schedule.name, schedule.alphas[visited], schedule.sigmas[visited])
     if schedule.zero_terminal_snr and not sampler.zero_terminal_snr:
         raise SamplerError(
             f"{sampler.title} cannot start where no signal is left (zero terminal SNR). "
             "Choose DPM-Solver++, DDIM, DDPM, UniPC or Euler, or switch zero terminal SNR off."
         )
-    if config.steps > len(schedule):
-        raise SamplerError(f"{config.steps} sampling steps do not fit into a schedule of T = {len(schedule)}.")
-    spacing = sampler.spacings[0] if config.spacing == "default" else config.spacing
-    if config.steps == len(schedule) and spacing != "karras":
-        spacing = "trailing"  # all of them; the multistep classes' other spacings would repeat one, and divide by 0
     common: dict[str, Any] = {
         "num_train_timesteps": len(schedule),
         "trained_betas": schedule.betas.numpy(),
-        "timestep_spacing": "linspace" if spacing == "karras" else spacing,
+        "timestep_spacing": "linspace" if spacing == "karras" else "trailing",
         # PNDM's multistep average is over ε in the paper; every other class turns its input into x̂_0 or ε itself, and
         # v stays finite where α or σ is tiny.
         "prediction_type": "epsilon" if config.sampler == "pndm" else "v_prediction",

@@ -64,8 +64,8 @@ class TrainingConfig:
                 f"prediction is one of {', '.join(PREDICTIONS)}; noise levels one of {', '.join(NOISE_LEVELS)}; "
                 f"decay one of {', '.join(DECAYS)}."
             )
-        if not 1 <= self.batch_size <= 10_000:
-            raise TrainingError(f"The batch size must lie in 1 … 10,000; it is {self.batch_size}.")
+        if not 1 <= self.batch_size <= 2_048:
+            raise TrainingError(f"The batch size must lie in 1 … 2,048; it is {self.batch_size}.")
         if not 0 < self.learning_rate <= 100:
             raise TrainingError(f"The learning rate must lie in (0, 100]; it is {self.learning_rate}.")
         if not (abs(self.p_mean) <= 10 and 0 < self.p_std <= 5):  # beyond, (σ/α)² leaves float32

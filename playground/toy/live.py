@@ -16,11 +16,13 @@ import torch
 from torch import Tensor
 
 from playground.diffusion.metrics import sliced_wasserstein
+from playground.diffusion.sampling import SampleStep
 from playground.diffusion.training import Diverged
 from playground.settings import SETTINGS, Settings
 from playground.toy.config import ToyConfig
-from playground.toy.lab import LossByTimestep, ToyLab
-from playground.turns import TURNS, Turns
+from playground.toy.lab import ToyLab
+from playground.toy.snapshot import LossByTimestep, Snapshot
+from playground.turns import TURNS, Turn, Turns
 
 START_SEED = 20_200_626  # one noise for all frames, so that points glide rather than jump; another than any data's
 FIELD_GRID = 19
@@ -62,6 +64,7 @@ class Frame:
     distance: float | None
     floor: float | None
     running: bool
+    calls: int  # of the network, to draw `x`
     study: Study | None = None
     note: str = ""  # why it stopped, where that needs words
 
@@ -81,17 +84,16 @@ class Ruler:
     is as far from the next as good samples are. The same draws serve as long as the data stay the same.
     """
 
-    lab: ToyLab
     n: int
     key: object = None
     references: list[Tensor] = field(default_factory=list)
     floor: float = 0.0
 
-    def measure(self, samples: Tensor) -> tuple[float, float]:
+    def measure(self, now: Snapshot, samples: Tensor) -> tuple[float, float]:
         """(distance, floor) of `samples` (n, 2)."""
-        if self.key is not self.lab.cloud:
-            self.key, self.references = self.lab.cloud, [self.lab.fresh(self.n, seed) for seed in range(REFERENCES)]
-            pairs = [(self.lab.fresh(self.n, seed), self.references[seed % REFERENCES]) for seed in range(10, 16)]
+        if self.key is not now.cloud:
+            self.key, self.references = now.cloud, [now.fresh(self.n, seed) for seed in range(REFERENCES)]
+            pairs = [(now.fresh(self.n, seed), self.references[seed % REFERENCES]) for seed in range(10, 16)]
             self.floor = _rms([sliced_wasserstein(a, b, LIVE_PROJECTIONS) for a, b in pairs])
         return _rms([sliced_wasserstein(samples, r, LIVE_PROJECTIONS) for r in self.references]), self.floor
 
@@ -104,40 +106,62 @@ def warm_up() -> None:
     """Import what takes seconds, torch's optimisers and diffusers' schedulers, before a visitor has to wait for it."""
     lab = ToyLab(ToyConfig(n_points=100))
     next(lab.train(1))
-    study(lab, SETTINGS.preview_steps)
+    with TURNS.work() as turn:
+        study(lab.now(), _states(lab.now(), SETTINGS.preview_steps, SETTINGS, turn), turn)
 
 
-def preview(lab: ToyLab, settings: Settings = SETTINGS) -> Tensor:
-    """(N, 2) samples from the network as it is, from the fixed start noise, in few steps."""
-    config = lab.config.sampling
-    for step in lab.sampling(settings.preview_points, seed=START_SEED, steps=min(config.steps, settings.preview_steps)):
-        x = step.x
-    return x
+def _states(now: Snapshot, steps: int, settings: Settings, turn: Turn) -> list[SampleStep]:
+    """A path of samples from the fixed start noise, in at most `steps` steps."""
+    states = []
+    for state in now.sampling(settings.preview_points, seed=START_SEED, steps=min(now.config.sampling.steps, steps)):
+        states.append(state)
+        turn.share()
+    return states
 
 
-def study(lab: ToyLab, steps: int, exact: bool = False) -> Study:
-    """A path of at most `steps` steps from the fixed noise, the score field at some levels, the loss by timestep."""
-    states = list(lab.sampling(PATH_POINTS, seed=START_SEED, steps=min(steps, lab.config.sampling.steps)))
+def study(now: Snapshot, states: list[SampleStep], turn: Turn, exact: bool = False) -> Study:
+    """The path `states`, the score field at some levels, the loss by timestep; all of one moment."""
     kept = [states[k] for k in torch.linspace(0, len(states) - 1, min(len(states), PATH_STATES)).round().int().tolist()]
-    with lab.still:  # or another thread might shorten the schedule between the choice of levels and their use
-        levels = torch.linspace(0, len(lab.schedule) - 1, FIELD_LEVELS).round().long()
-        return Study(
-            path_t=torch.tensor([max(s.t, 0.0) for s in kept]),
-            path_x=torch.stack([s.x for s in kept]),
-            path_x0=torch.stack([s.x0 for s in kept]),
-            field_t=levels,
-            learned=lab.learned_fields(levels.tolist(), FIELD_GRID),
-            exact=lab.exact_fields(levels.tolist(), FIELD_GRID) if exact else None,
-            by_timestep=lab.loss_by_timestep(LOSS_POINTS),
-        )
+    levels = torch.linspace(0, len(now.schedule) - 1, FIELD_LEVELS).round().long()
+
+    def field(pulls: Iterator[Tensor]) -> Tensor:
+        rows = []
+        for pull in pulls:
+            rows.append(pull)
+            turn.share()
+        return torch.stack(rows)
+
+    return Study(
+        path_t=torch.tensor([max(s.t, 0.0) for s in kept]),
+        path_x=torch.stack([s.x[:PATH_POINTS] for s in kept]),
+        path_x0=torch.stack([s.x0[:PATH_POINTS] for s in kept]),
+        field_t=levels,
+        learned=field(now.learned_fields(levels.tolist(), FIELD_GRID)),
+        exact=field(now.exact_fields(levels.tolist(), FIELD_GRID)) if exact else None,
+        by_timestep=now.loss_by_timestep(LOSS_POINTS),
+    )
 
 
-def look(lab: ToyLab, ruler: Ruler, exact: bool = False, note: str = "", settings: Settings = SETTINGS) -> Frame:
+def look(
+    lab: ToyLab, ruler: Ruler, turn: Turn, exact: bool = False, note: str = "", settings: Settings = SETTINGS
+) -> Frame:
     """A frame of a lab that stands still, with everything in it."""
-    run, x = lab.run, preview(lab, settings)
-    distance, floor = ruler.measure(x)
-    seen = study(lab, settings.still_steps, exact)
-    return Frame(run, lab.step, x, [], 0.0, distance, floor, False, seen, note)
+    now = lab.now()
+    states = _states(now, settings.still_steps, settings, turn)
+    distance, floor = ruler.measure(now, states[-1].x)
+    return Frame(
+        run=now.run,
+        step=now.step,
+        x=states[-1].x,
+        losses=[],
+        steps_per_second=0.0,
+        distance=distance,
+        floor=floor,
+        running=False,
+        calls=states[-1].calls,
+        study=study(now, states, turn, exact),
+        note=note,
+    )
 
 
 def live(
@@ -155,29 +179,34 @@ def live(
         try:
             for step in lab.train():
                 turn.share()
-                if lab.run != run:
-                    run, pending = lab.run, []  # another experiment by now, whose losses these are not
+                if lab.run != run:  # another experiment by now: these losses are not its own
+                    run, pending, drawn = lab.run, [], 0
                 pending.append(step.loss)
-                if control.gentle and step.step >= GENTLE * drawn + 1:
+                wait = control.gentle and step.step >= GENTLE * drawn + 1
+                if wait:
                     _nap(turn, control, next_frame)
                 now, trained = clock(), cpu() - mark
                 paced = now >= next_frame and trained >= drawing * (1 / settings.sampling_share - 1)
-                if paced or (control.steps_per_second or 1e9) <= settings.frames_per_second:
-                    x = preview(lab, settings)
+                if wait or paced or (control.steps_per_second or 1e9) <= settings.frames_per_second:
+                    seen = lab.now()
+                    states = _states(seen, settings.preview_steps, settings, turn)
                     with_distance = now >= next_distance
-                    distance, floor = ruler.measure(x) if with_distance else (None, None)
+                    distance, floor = ruler.measure(seen, states[-1].x) if with_distance else (None, None)
                     drawing = cpu() - mark - trained
                     since_study += trained + drawing
                     looked = None
                     if now >= next_study and since_study >= studying * (1 / settings.study_share - 1):
-                        looked = study(lab, settings.preview_steps)
+                        looked = study(seen, states, turn)
                         studying, since_study = cpu() - mark - trained - drawing, 0.0
                         next_study = now + settings.study_seconds
                     losses = [(step.step, sum(pending) / len(pending))]
                     rate = len(pending) / (now - began)
-                    if lab.run == run:  # else the experiment was exchanged meanwhile, and this picture is of neither
+                    if seen.run == run == lab.run:  # else the experiment was exchanged meanwhile
+                        frame = Frame(
+                            run, step.step, states[-1].x, losses, rate, distance, floor, True, states[-1].calls, looked
+                        )
                         with turn.rest():
-                            yield Frame(run, step.step, x, losses, rate, distance, floor, True, looked)
+                            yield frame
                     began, drawn, pending, mark = now, step.step, [], cpu()
                     next_frame = now + 1 / settings.frames_per_second
                     if with_distance:
@@ -196,11 +225,11 @@ def live(
         except Diverged as error:
             note = str(error)  # and nothing is kept: the timeline ends before it went wrong
         losses = [(lab.step, sum(pending) / len(pending))] if pending and lab.run == run else []
-        last = dataclasses.replace(look(lab, ruler, note=note, settings=settings), losses=losses)
+        last = dataclasses.replace(look(lab, ruler, turn, note=note, settings=settings), losses=losses)
     yield last
 
 
-def _nap(turn: Turns, control: Control, until: float) -> None:
+def _nap(turn: Turn, control: Control, until: float) -> None:
     with turn.rest():
         while not control.paused and (left := until - time.perf_counter()) > 0:
             time.sleep(min(left, NAP_SECONDS))

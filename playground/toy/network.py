@@ -39,8 +39,8 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         check_types(self, NetworkError)
-        if not 4 <= self.width <= 512 or not 1 <= self.depth <= 8 or not 0 <= self.fourier_features <= 256:
-            raise NetworkError("Width must lie in 4 … 512, depth in 1 … 8, Fourier features in 0 … 256.")
+        if not 4 <= self.width <= 256 or not 1 <= self.depth <= 6 or not 0 <= self.fourier_features <= 128:
+            raise NetworkError("Width must lie in 4 … 256, depth in 1 … 6, Fourier features in 0 … 128.")
         if self.activation not in ACTIVATIONS:
             raise NetworkError(f"Unknown activation {self.activation!r}: choose one of {', '.join(ACTIVATIONS)}.")
         if self.time_embedding not in TIME_EMBEDDINGS:

@@ -108,7 +108,6 @@ RUNNING_CODE: dict[str, str] = {
 
 def recipe_code(config: ToyConfig) -> str:
     """A script that repeats the experiment of `config` without any page."""
-    own = "" if config.points is None else ", points=numpy.load('points.npy')  # your own points, (N, 2)"
     default, values = ToyConfig().to_dict(), config.to_dict()
     changed: dict[str, Any] = {}
     for name, value in values.items():
@@ -118,10 +117,14 @@ def recipe_code(config: ToyConfig) -> str:
             changed[name] = value
     knobs = json.dumps(changed, indent=4, ensure_ascii=False)
     knobs = knobs.replace(": true", ": True").replace(": false", ": False").replace(": null", ": None")
+    begin = f"lab = ToyLab(ToyConfig().changed(**{knobs}))"
+    if config.points is not None:
+        begin = """# Your own points are in the saved experiment ("Save the experiment"); from step 0 of it:
+lab = ToyLab.load("experiment.safetensors")
+lab.reset()"""
     return f"""from playground.toy import ToyConfig, ToyLab
 
-config = ToyConfig().changed(**{knobs}{own})
-lab = ToyLab(config)
+{begin}
 for step in lab.train(steps=2000):
     if step.step % 200 == 0:
         print(step.step, step.loss)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from playground.diffusion.knobs import LARGEST
 from playground.diffusion.prediction import PREDICTIONS
 from playground.diffusion.sampling import SAMPLERS
 from playground.diffusion.schedules import MAX_TIMESTEPS, SCHEDULES
 from playground.diffusion.training import DECAYS
 from playground.settings import SETTINGS
 from playground.toy import LabError, ToyConfig
-from playground.toy.data import DATASETS
+from playground.toy.data import DATASETS, MAX_CLASSES
 from playground.toy.network import ACTIVATIONS
 
 OWN = "own"
+NOTHING = "-"  # stands for None, which a dropdown takes for "nothing chosen"
 Choices = tuple[tuple[str, Any], ...]
 Control = gr.Dropdown | gr.Slider | gr.Checkbox
 
@@ -52,17 +53,17 @@ class Knob:
         value: Any = config
         for part in self.path.split("."):
             value = getattr(value, part)
-        return value
+        return NOTHING if value is None else value
 
     def clean(self, value: Any) -> Any:
         """A visitor's value as the field's own type. Raises LabError."""
         if self.choices:
             if value not in [choice for _, choice in self.choices]:
                 raise LabError(f"{self.label}: choose one of the list.")
-            return value
+            return None if value == NOTHING else value
         if self.limits:
             low, high, step = self.limits
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:
                 raise LabError(f"{self.label}: give a number from {low:g} to {high:g}.")
             if not low <= value <= high or (step == int(step) and value != int(value)):
                 kind = "whole number" if step == int(step) else "number"
@@ -71,10 +72,6 @@ class Knob:
         if not isinstance(value, bool):
             raise LabError(f"{self.label} is on or off.")
         return value
-
-
-def _named(*pairs: tuple[str, Any]) -> Choices:
-    return pairs
 
 
 def _plain(*values: Any) -> Choices:
@@ -128,14 +125,35 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
             "beta_end",
             "β at the end",
             "The last step's share of noise; linear, scaled linear, quadratic and sigmoid only.",
-            (("the paper's", None), *_plain(0.005, 0.012, 0.02, 0.05, 0.1, 0.3, 0.999)),
+            (("the paper's", NOTHING), *_plain(0.005, 0.012, 0.02, 0.05, 0.1, 0.3, 0.999)),
+            more=True,
+        ),
+        Knob(
+            "beta_start",
+            "β at the start",
+            "The first step's share of noise; linear, scaled linear, quadratic and sigmoid only.",
+            (("the paper's", NOTHING), *_plain(1e-5, 1e-4, 0.00085, 0.005)),
+            more=True,
+        ),
+        Knob(
+            "training.p_mean",
+            "mean of ln σ",
+            "Log-normal levels only: where the practice lies. Lower is finer detail. Takes effect at once.",
+            limits=(-4, 2, 0.1),
+            more=True,
+        ),
+        Knob(
+            "training.p_std",
+            "spread of ln σ",
+            "Log-normal levels only: how wide the practice is. Takes effect at once.",
+            limits=(0.2, 3, 0.1),
             more=True,
         ),
         Knob(
             "training.noise_levels",
             "levels trained on",
             "Log-normal practises where the shape emerges (Karras et al. 2022); uniform in t is Ho et al. 2020.",
-            _named(("log-normal σ", "log_normal"), ("uniform t", "uniform")),
+            (("log-normal σ", "log_normal"), ("uniform t", "uniform")),
             more=True,
         ),
     ),
@@ -171,7 +189,7 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
             "network.time_embedding",
             "time embedding",
             "How the network is told the noise level: waves of ln σ/α, or one number appended. Starts again.",
-            _named(("sinusoidal", "sinusoidal"), ("appended", "append")),
+            (("sinusoidal", "sinusoidal"), ("appended", "append")),
             more=True,
         ),
     ),
@@ -195,10 +213,31 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
             _plain(*PREDICTIONS),
         ),
         Knob(
+            "training.warmup_steps",
+            "warm-up steps",
+            "Steps until the full rate: Adam knows nothing of the gradient's scale at first.",
+            limits=(0, 200, 1),
+            more=True,
+        ),
+        Knob(
+            "training.decay_steps",
+            "decay begins at step",
+            "Before it the rate is constant. Takes effect at once.",
+            limits=(10, 5000, 10),
+            more=True,
+        ),
+        Knob(
+            "training.beta2",
+            "Adam β₂",
+            "How long Adam remembers the size of gradients. Takes effect at once.",
+            _plain(0.9, 0.99, 0.999),
+            more=True,
+        ),
+        Knob(
             "training.decay",
             "rate decays",
             "With time (∝ 1/√step), or not at all. Takes effect at once.",
-            tuple((d.replace("_", " "), d) for d in DECAYS if d != "cosine"),
+            tuple((d.replace("_", " "), d) for d in DECAYS if d != "cosine"),  # a live run has no planned end
             more=True,
         ),
         Knob(
@@ -239,13 +278,13 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
             "label",
             "class to draw",
             "One class alone, or all as often as in the data. Needs a network that learned the classes.",
-            (("all", None), *((str(k), k) for k in range(16))),
+            (("all", NOTHING), *((str(k), k) for k in range(MAX_CLASSES))),
         ),
         Knob(
             "sampling.spacing",
             "steps fall",
             "Where on the schedule the steps stand.",
-            _named(("sampler's default", "default"), *((s, s) for s in ("leading", "linspace", "trailing", "karras"))),
+            (("sampler's default", "default"), *((s, s) for s in ("leading", "linspace", "trailing", "karras"))),
             more=True,
         ),
         Knob(
@@ -259,7 +298,21 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
             "sampling.variance",
             "variance (DDPM)",
             "How much noise each step adds back: β̃ or β.",
-            _named(("β̃, the posterior's", "fixed_small"), ("β", "fixed_large")),
+            (("β̃, the posterior's", "fixed_small"), ("β", "fixed_large")),
+            more=True,
+        ),
+        Knob(
+            "sampling.langevin_step",
+            "step size (Langevin)",
+            "Over σ²: larger mixes faster and errs more.",
+            limits=(0.05, 1, 0.05),
+            more=True,
+        ),
+        Knob(
+            "sampling.langevin_inner",
+            "moves a level (Langevin)",
+            "Annealed Langevin: moves at each noise level.",
+            limits=(1, 20, 1),
             more=True,
         ),
         Knob(

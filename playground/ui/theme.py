@@ -1,4 +1,4 @@
-"""How the page looks: Gradio's base theme without fonts from outside, and one colour per meaning everywhere."""
+"""How the page looks: Gradio's base theme, without fonts from outside."""
 
 from __future__ import annotations
 
@@ -7,16 +7,6 @@ from pathlib import Path
 import gradio as gr
 
 STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
-
-# Okabe & Ito's palette, safe for the colour-blind; style.css and the drawings use the same names
-COLOURS = {
-    "data": "#6b7280",
-    "samples": "#e69f00",
-    "x0": "#009e73",
-    "noise": "#0072b2",
-    "exact": "#cc79a7",
-    "warning": "#d55e00",
-}
 
 
 def theme() -> gr.themes.Base:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import html
 import io
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from playground.diffusion.sampling import SamplerError
+from playground.diffusion.sampling import SAMPLERS, SamplerError
 from playground.diffusion.schedules import ScheduleError
 from playground.diffusion.training import TrainingError
-from playground.sessions import FullHouse, Sessions, Visitor
+from playground.sessions import FullHouse, Gone, Sessions, Visitor
 from playground.settings import SETTINGS
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
 from playground.toy.config import preset_of
@@ -25,12 +27,12 @@ from playground.toy.live import Frame, live, look
 from playground.toy.network import NetworkError
 from playground.turns import TURNS, in_turns
 from playground.ui.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
-from playground.ui.knobs import GROUPS, KNOBS, OWN, Control, Knob
+from playground.ui.knobs import GROUPS, KNOBS, NOTHING, OWN, Control, Knob
 from playground.ui.live.stage import channel, pack_frame, pack_scene, stage
 from playground.ui.live.wire import pack
 
 # What may be wrong with a visitor's wish; each message is written for the visitor.
-REFUSALS = (LabError, DataError, ScheduleError, TrainingError, SamplerError, NetworkError, FullHouse)
+REFUSALS = (LabError, DataError, ScheduleError, TrainingError, SamplerError, NetworkError, Gone)
 MIXED = "mixed"  # a recipe with knobs turned
 QUALITY_SAMPLES = 2_000
 TAKE_HOME_SAMPLES = 5_000
@@ -41,6 +43,9 @@ LONG: dict[str, Any] = {
     "concurrency_limit": 4,
     "concurrency_id": "toy-long",
 }  # so that knobs never wait for it
+
+COPY_LINK = """() => navigator.clipboard
+    ? navigator.clipboard.writeText(location.href) : prompt("This address holds the experiment:", location.href)"""
 
 Update = dict[Any, Any]
 Change = Callable[[Visitor], str]
@@ -87,11 +92,12 @@ class ToyTab:
             for title, source in RUNNING_CODE.items():
                 with gr.Tab(title):
                     gr.Code(source, language="python", interactive=False, show_label=False, max_lines=30)
-        with gr.Accordion("Take it home", open=False) as self.home:
+        with gr.Accordion("Take it home", open=False):
             with gr.Row():
                 self.save = gr.Button("Save the experiment (.safetensors)", size="sm")
                 self.table = gr.Button("Save samples (.csv)", size="sm")
                 self.restore = gr.UploadButton("Open a saved experiment", type="binary", size="sm")
+                self.copy = gr.Button("Copy the link", size="sm")
             self.notices["Home"] = gr.HTML("", elem_classes="pg-notice")
             self.recipe = gr.Code(
                 recipe_code(ToyConfig()), language="python", label="this experiment as a script", interactive=False
@@ -102,7 +108,7 @@ class ToyTab:
         for knob in (k for k in GROUPS[name] if not k.more):
             self.controls[knob.path] = knob.component(config)
         if name == "Data":
-            self.upload = gr.UploadButton("Upload points (.csv, .npy)", type="binary", size="sm")
+            self.upload = gr.UploadButton("Upload points (.csv, .npy)", type="filepath", size="sm")
         if name == "Sampling":
             with gr.Row():
                 self.measure = gr.Button("Measure quality", size="sm")
@@ -117,13 +123,13 @@ class ToyTab:
 
     def _wire(self) -> None:
         events, knobs = self.stage, [self.controls[k.path] for k in KNOBS]
-        everything = [self.scene, self.news, self.preset, *self.notices.values(), *knobs]
+        everything = [self.scene, self.news, self.preset, self.recipe, *self.notices.values(), *knobs]
         events.ready(self._ready, outputs=everything, **ASIDE)
         events.train(
             self._train,
             outputs=[self.stage],
             trigger_mode="multiple",  # Train pressed right after Pause must not be lost
-            concurrency_limit=SETTINGS.max_training_visitors,
+            concurrency_limit=None,  # _train itself says when there are too many; a queue would be mute
             **QUIET,
         )
         events.pause(self._pause, queue=False, **QUIET)
@@ -138,32 +144,34 @@ class ToyTab:
         self.restore.upload(self._restore, [self.restore], everything, **ASIDE)
         for group, link in self.links.items():
             link.click(self._explaining(EXPLAINS[group]), outputs=[self.how, self.how_tabs], queue=False, **QUIET).then(
-                fn=None, js="() => document.getElementById('how').scrollIntoView({ behavior: 'smooth' })"
+                fn=None, js="() => document.getElementById('how').scrollIntoView()"
             )
         for group, members in GROUPS.items():
             for knob in members:
                 control = self.controls[knob.path]
                 # Gradio would answer the first digit of "500" with an error toast; `Knob.clean` knows the limits too.
-                raw: dict[str, Any] = {"trigger_mode": "always_last", "preprocess": False, **ASIDE}
-                control.input(self._turning(knob, group, dragged=bool(knob.limits)), [control], everything, **raw)
+                raw: dict[str, Any] = {"inputs": [control], "outputs": everything, "preprocess": False, **ASIDE}
+                turn = self._turning(knob, group, dragged=bool(knob.limits))
+                control.input(turn, trigger_mode="always_last", **raw)
                 if isinstance(control, gr.Slider):  # let go of: now a refused number has to give way
-                    control.release(self._turning(knob, group, dragged=False), [control], everything, **raw)
+                    control.release(self._turning(knob, group, dragged=False), trigger_mode="multiple", **raw)
         measuring = self.measure.click(self._measure, outputs=[self.notices["Sampling"]], **LONG)
         self.stop.click(
             lambda: _notice("Stopped."), outputs=[self.notices["Sampling"]], cancels=[measuring], queue=False, **QUIET
         )
-        self.save.click(self._save, outputs=[self.files], **ASIDE)
+        self.save.click(self._save, outputs=[self.files, self.notices["Home"]], **ASIDE)
         self.table.click(self._table, outputs=[self.files, self.notices["Home"]], **LONG)
-        self.home.expand(self._script, outputs=[self.recipe], **ASIDE)
+        self.copy.click(fn=None, js=COPY_LINK)
 
     # --- what the page shows -------------------------------------------------------------------------------------
 
     def _visitor(self, request: gr.Request) -> Visitor:
-        return self.sessions.visitor(str(request.session_hash))
+        return self.sessions.known(str(request.session_hash))
 
-    def _scene(self, lab: ToyLab) -> str:
-        preset = PRESETS[preset_of(lab.config) or "fast"]
-        return pack_scene(lab, preset.look_for, to_query(lab.config))
+    def _scene(self, visitor: Visitor) -> str:
+        config = visitor.lab.config
+        preset = PRESETS[preset_of(config) or "fast"]
+        return pack_scene(visitor.lab, preset.look_for, to_query(config), visitor.training)
 
     def _show(self, visitor: Visitor, group: str, message: str, turned: str = "") -> Update:
         """Everything as the lab has it, with `message` beside the group that caused the change.
@@ -171,35 +179,37 @@ class ToyTab:
         All but the knob `turned`, which the visitor may still be dragging or typing into.
         """
         lab = visitor.lab
-        warning = _notice(lab.schedule.warning, wrong=True)
         shown: Update = {
-            self.scene: self._scene(lab),
+            self.scene: self._scene(visitor),
             self.preset: preset_of(lab.config) or MIXED,
-            self.notices["Noise"]: warning,
-            **{self.controls[k.path]: k.value(lab.config) for k in KNOBS if k.path != turned},
+            self.recipe: recipe_code(lab.config),
+            self.notices[group]: _notice(message),
+            **self._knobs(lab, turned),
         }
-        shown[self.notices[group]] = _notice(message) + (warning if group == "Noise" else "")
         if lab.step and not visitor.training:
             shown[self.news] = pack_frame(self._still(visitor))
         return shown
 
+    def _knobs(self, lab: ToyLab, turned: str) -> Update:
+        shown: Update = {self.controls[k.path]: k.value(lab.config) for k in KNOBS if k.path != turned}
+        classes: list[tuple[str, Any]] = [("all", NOTHING), *((n, k) for k, n in enumerate(lab.cloud.classes))]
+        label = NOTHING if lab.config.label is None else lab.config.label
+        return {**shown, self.controls["label"]: gr.Dropdown(choices=classes, value=label)}
+
     def _still(self, visitor: Visitor, exact: bool = False) -> Frame:
-        with TURNS.work():
-            return look(visitor.lab, visitor.ruler, exact)
+        with TURNS.work() as turn:
+            return look(visitor.lab, visitor.ruler, turn, exact)
 
     def _attempt(self, request: gr.Request, group: str, change: Change, turned: str = "") -> Update:
         """Try `change`; when it is refused, say why at its group and show the knobs as they still are."""
         try:
             visitor = self._visitor(request)
-        except FullHouse as refusal:
+        except Gone as refusal:
             return {self.notices[group]: _notice(str(refusal), wrong=True)}
         try:
             return self._show(visitor, group, change(visitor), turned)
         except REFUSALS as refusal:
-            return {
-                self.notices[group]: _notice(str(refusal), wrong=True),
-                **{self.controls[k.path]: k.value(visitor.lab.config) for k in KNOBS if k.path != turned},
-            }
+            return {self.notices[group]: _notice(str(refusal), wrong=True), **self._knobs(visitor.lab, turned)}
 
     def _explaining(self, title: str) -> Callable[[], Update]:
         return lambda: {self.how: gr.Accordion(open=True), self.how_tabs: gr.Tabs(selected=title)}
@@ -213,59 +223,79 @@ class ToyTab:
                 visitor.lab.restart(config)
             return ""
 
+        try:
+            visitor = self.sessions.visitor(str(request.session_hash))
+        except FullHouse as refusal:
+            return {self.news: pack({"running": False, "note": str(refusal)})}
         shown = self._attempt(request, "Recipe", begin)
-        if self.scene not in shown and request.session_hash in self.sessions:
-            shown |= self._show(self._visitor(request), "Recipe", "")
-        return shown
+        return shown if self.scene in shown else {**self._show(visitor, "Recipe", ""), **shown}
 
     def _train(self, event: gr.EventData, request: gr.Request) -> Iterator[str]:
         try:
             visitor = self._visitor(request)
-        except FullHouse as refusal:
+            if not visitor.training and self.sessions.training >= SETTINGS.max_training_visitors:
+                raise FullHouse(f"{SETTINGS.max_training_visitors} runs are on, the most there may be. Try again soon.")
+        except (Gone, FullHouse) as refusal:
             yield pack({"running": False, "note": str(refusal)})
             return
         control = visitor.begin()
         try:
-            self._rewind_to(visitor, event)
+            forked = self._rewind_to(visitor, event)
             for frame in live(visitor.lab, control, visitor.ruler):
                 visitor.touch()
-                yield pack_frame(frame)
+                yield pack_frame(frame, forked=forked)
+                forked = False
         finally:
             control.paused = True
 
     def _pause(self, request: gr.Request) -> None:
-        self._visitor(request).control.paused = True
+        with contextlib.suppress(Gone):  # then nothing of its runs any more
+            self._visitor(request).control.paused = True
 
     def _speed(self, event: gr.EventData, request: gr.Request) -> None:
+        if request.session_hash not in self.sessions:
+            return
         wanted, control = event._data.get("steps_per_second"), self._visitor(request).control
         control.steps_per_second = float(wanted) if wanted in (1, 5, 20, 100) else None
         control.gentle = wanted == "auto"
 
     def _one_step(self, event: gr.EventData, request: gr.Request) -> str:
-        visitor = self._visitor(request)
+        try:
+            visitor = self._visitor(request)
+        except Gone as refusal:
+            return pack({"running": False, "note": str(refusal)})
         if visitor.training:
             return pack({"running": True})
-        self._rewind_to(visitor, event)
+        forked = self._rewind_to(visitor, event)
         control = visitor.begin()
         control.paused = True  # live() takes one step before it looks
         *_, frame = live(visitor.lab, control, visitor.ruler)
-        return pack_frame(frame)
+        return pack_frame(frame, forked=forked)
 
     def _rewind(self, event: gr.EventData, request: gr.Request) -> str:
-        visitor = self._visitor(request)
+        try:
+            visitor = self._visitor(request)
+        except Gone as refusal:
+            return pack({"running": False, "note": str(refusal)})
         if visitor.training:
             return pack({"running": True})
         self._rewind_to(visitor, event)
         lab = visitor.lab
         return pack_frame(self._still(visitor), rewound=True, status=f"Back at step {lab.step:,}")
 
-    def _rewind_to(self, visitor: Visitor, event: gr.EventData) -> None:
+    def _rewind_to(self, visitor: Visitor, event: gr.EventData) -> bool:
+        """Back to the step that the event names, if it names one."""
         step = event._data.get("rewind")
-        if isinstance(step, int) and not isinstance(step, bool):
+        named = isinstance(step, int) and not isinstance(step, bool)
+        if named:
             visitor.lab.rewind(step)
+        return named
 
     def _look(self, event: gr.EventData, request: gr.Request) -> str:
-        visitor = self._visitor(request)
+        try:
+            visitor = self._visitor(request)
+        except Gone as refusal:
+            return pack({"running": False, "note": str(refusal)})
         frame = self._still(visitor, exact=bool(event._data.get("exact")))
         return pack_frame(frame, running=visitor.training)
 
@@ -295,13 +325,18 @@ class ToyTab:
 
             def change(visitor: Visitor) -> str:
                 lab, changes, words = visitor.lab, {knob.path: knob.clean(value)}, ""
+                if knob.path == "n_points" and lab.config.points is not None:
+                    raise LabError("Your own points are as many as they are: this is for the clouds of the list.")
                 if knob.path == "dataset":
                     changes, words = self._other_data(lab, str(changes["dataset"]))
                 trained = lab.step
                 if lab.update(**changes) == "restart":
                     return f"{knob.label}: the network starts again at step 0. {words}" if trained else words
-                if knob.path == "guidance_scale" and not lab.config.conditional:
-                    return "No effect yet: the network must learn the classes first (Data)."
+                if knob.path == "guidance_scale":
+                    s = lab.config.guidance_scale
+                    words = f"s = {s:g} (diffusers), w = {s - 1:g} (Ho & Salimans)."
+                    if not lab.config.conditional:
+                        words += " No effect yet: the network must learn the classes first (Data)."
                 return f"{knob.label}: from step {trained:,} on." if trained and group == "Learning" else words
 
             return self._attempt(request, group, change, turned=knob.path if dragged else "")
@@ -330,9 +365,12 @@ class ToyTab:
 
         return self._attempt(request, "Recipe", choose)
 
-    def _upload(self, data: bytes | None, request: gr.Request) -> Update:
+    def _upload(self, path: str | None, request: gr.Request) -> Update:
         def use(visitor: Visitor) -> str:
-            cloud = read_points(data or b"", _kind(data), SETTINGS.max_upload_bytes, SETTINGS.max_points)
+            uploaded = Path(path or "")  # Gradio put it into its own folder, and lets no request name any other file
+            data = uploaded.read_bytes()
+            uploaded.unlink()
+            cloud = read_points(data, uploaded.name, SETTINGS.max_upload_bytes, SETTINGS.max_points)
             visitor.lab.restart(visitor.lab.config.changed(points=cloud, conditional=False, label=None))
             return f"Your file: {len(cloud.points):,} points. {cloud.note}"
 
@@ -353,29 +391,44 @@ class ToyTab:
             lab = self._visitor(request).lab
             if not lab.step:
                 raise LabError("Train first: there is nothing to measure yet.")
-            for step in in_turns(lab.sampling(QUALITY_SAMPLES)):
+            now = lab.now()
+            for step in in_turns(now.sampling(QUALITY_SAMPLES)):
                 if step.index % 20 == 0:
-                    yield _notice(f"Sampling: step {step.index} of about {lab.config.sampling.steps} …")
-            quality = lab.judge(step.x)
+                    yield _notice(f"Sampling: step {step.index} of about {now.config.sampling.steps} …")
+            with TURNS.work():
+                quality = now.judge(step.x)
         except REFUSALS as refusal:
             yield _notice(str(refusal), wrong=True)
             return
-        off = "" if quality.off is None else f" · off the support {quality.off:.1%}"
+        off = "" if quality.off is None else f" · off the support {quality.off:.1%} (floor {quality.off_floor:.1%})"
         yield _notice(
             f"Sliced Wasserstein-2 {quality.distance:.4f} (floor {quality.distance_floor:.4f}) · energy distance "
-            f"{quality.energy:.5f} (floor {quality.energy_floor:.5f}){off} · N = {quality.n:,}, {step.calls} network "
-            f"calls, seed 0, step {lab.step:,}"
+            f"{quality.energy:.5f} (floor {quality.energy_floor:.5f}){off} · N = {quality.n:,}, "
+            f"{SAMPLERS[now.config.sampling.sampler].title}, {step.calls} network calls, seed 0, step {now.step:,}"
         )
 
-    def _save(self, request: gr.Request) -> str:
-        lab = self._visitor(request).lab
-        return _file(f"toy-lab-step-{lab.step}.safetensors", lab.to_bytes())
+    def _save(self, request: gr.Request) -> Update:
+        try:
+            lab = self._visitor(request).lab
+        except Gone as refusal:
+            return {self.notices["Home"]: _notice(str(refusal), wrong=True)}
+        return {
+            self.files: _file(f"toy-lab-step-{lab.step}.safetensors", lab.to_bytes()),
+            self.notices["Home"]: _notice(f"Saved: step {lab.step:,}, with all knobs, weights and random numbers."),
+        }
 
     def _table(self, request: gr.Request) -> Iterator[Update]:
-        lab = self._visitor(request).lab
-        for step in in_turns(lab.sampling(TAKE_HOME_SAMPLES)):
-            if step.index % 20 == 0:
-                yield {self.notices["Home"]: _notice(f"Sampling: step {step.index} of {lab.config.sampling.steps} …")}
+        try:
+            lab = self._visitor(request).lab
+            if not lab.step:
+                raise LabError("Train first: there are no samples yet.")
+            for step in in_turns(lab.sampling(TAKE_HOME_SAMPLES)):
+                if step.index % 20 == 0:
+                    progress = f"Sampling: step {step.index} of {lab.config.sampling.steps} …"
+                    yield {self.notices["Home"]: _notice(progress)}
+        except REFUSALS as refusal:
+            yield {self.notices["Home"]: _notice(str(refusal), wrong=True)}
+            return
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(["x", "y"])
@@ -384,14 +437,6 @@ class ToyTab:
             self.files: _file(f"toy-lab-samples-step-{lab.step}.csv", text.getvalue().encode()),
             self.notices["Home"]: _notice(f"{TAKE_HOME_SAMPLES:,} samples at step {lab.step:,}, seed 0."),
         }
-
-    def _script(self, request: gr.Request) -> str:
-        return recipe_code(self._visitor(request).lab.config)
-
-
-def _kind(data: bytes | None) -> str:
-    """NumPy files say so in their first bytes; everything else has to be a table."""
-    return "points.npy" if (data or b"").startswith(b"\x93NUMPY") else "points.csv"
 
 
 def _file(name: str, data: bytes) -> str:

@@ -11,7 +11,14 @@ from tests.browser.toy_page import ToyPage, around, count, grey
 pytest_plugins = ["tests.browser.toy_fixtures"]
 
 # Choices that go together; every other list is turned to an entry that it does not show at first.
-CHOSEN = {"dataset": "Disc grid", "schedule": "linear", "beta_end": "0.012", "sampling.sampler": "DDIM"}
+CHOSEN = {
+    "dataset": "Disc grid",
+    "schedule": "linear",
+    "beta_end": "0.012",
+    "training.learning_rate": "0.003",
+    "sampling.sampler": "DDIM",
+    "sampling.spacing": "trailing",
+}
 SLIDES = {"n_points": 1000, "timesteps": 500, "sampling.steps": 10}
 
 

@@ -1,7 +1,7 @@
 // Small line charts on a canvas: thin lines, direct labels, at most a few thousand points. No state of their own.
 const niceNumber = (v) => (v === 0 ? "0" : Math.abs(v) >= 1000 ? `${+(v / 1000).toPrecision(3)}k` : `${+v.toPrecision(2)}`);
 
-// chart: {series: [{x, y, color, dash, label, dots}], xLabel, yLog, xLog, yFrom0, cursor}
+// chart: {series: [{x, y, color, dash, label, below}], xLabel, yLog, yFrom0, cursor, empty}
 function drawChart(canvas, chart, ink) {
   const scale = window.devicePixelRatio || 1;
   const width = canvas.clientWidth, height = canvas.clientHeight;
@@ -12,12 +12,11 @@ function drawChart(canvas, chart, ink) {
   g.setTransform(scale, 0, 0, scale, 0, 0);
   g.clearRect(0, 0, width, height);
   const left = 38, right = 8, top = 8, bottom = 20;
-  const fx = chart.xLog ? (v) => Math.log10(Math.max(v, 1)) : (v) => v;
   const fy = chart.yLog ? (v) => Math.log10(Math.max(v, 1e-6)) : (v) => v;
   let x0 = Infinity, x1 = -Infinity, y0 = chart.yFrom0 ? 0 : Infinity, y1 = -Infinity;
   for (const { x, y } of chart.series) {
     for (let i = 0; i < y.length; i++) {
-      x0 = Math.min(x0, fx(x[i])); x1 = Math.max(x1, fx(x[i]));
+      x0 = Math.min(x0, x[i]); x1 = Math.max(x1, x[i]);
       y0 = Math.min(y0, fy(y[i])); y1 = Math.max(y1, fy(y[i]));
     }
   }
@@ -30,7 +29,7 @@ function drawChart(canvas, chart, ink) {
   if (x1 === x0) x1 = x0 + 1;
   const pad = (y1 - y0) * 0.08 || 0.1;
   y1 += pad; if (!chart.yFrom0) y0 -= pad;
-  const px = (v) => left + ((fx(v) - x0) / (x1 - x0)) * (width - left - right);
+  const px = (v) => left + ((v - x0) / (x1 - x0)) * (width - left - right);
   const py = (v) => top + ((y1 - fy(v)) / (y1 - y0)) * (height - top - bottom);
   g.strokeStyle = ink.line; g.fillStyle = ink.faint; g.lineWidth = 1;
   for (let i = 0; i <= 2; i++) {
@@ -40,8 +39,8 @@ function drawChart(canvas, chart, ink) {
     g.beginPath(); g.moveTo(left, y); g.lineTo(width - right, y); g.stroke();
     g.textAlign = "right"; g.fillText(niceNumber(shown), left - 5, y + 4);
   }
-  g.textAlign = "left"; g.fillText(niceNumber(chart.xLog ? 10 ** x0 : x0), left, height - 5);
-  g.textAlign = "right"; g.fillText(niceNumber(chart.xLog ? 10 ** x1 : x1), width - right, height - 5);
+  g.textAlign = "left"; g.fillText(niceNumber(x0), left, height - 5);
+  g.textAlign = "right"; g.fillText(niceNumber(x1), width - right, height - 5);
   g.textAlign = "center"; g.fillText(chart.xLabel || "", left + (width - left - right) / 2, height - 5);
   if (chart.cursor != null) {
     g.strokeStyle = ink.faint; g.setLineDash([2, 3]);
@@ -58,7 +57,9 @@ function drawChart(canvas, chart, ink) {
     if (label) {
       const end = py(y[y.length - 1]), low = end + 13 < height - bottom - 2;
       const at = Math.max(top + 9, below && low ? end + 13 : end - 5);
-      g.textAlign = "right"; g.fillText(label, width - right - 2, at);
+      const wide = g.measureText(label).width; // words in ink, their line's colour as a mark: pale colours are hard to read
+      g.fillRect(width - right - wide - 16, at - 5, 10, 2.5);
+      g.fillStyle = ink.text; g.textAlign = "right"; g.fillText(label, width - right - 2, at);
     }
   }
 }

@@ -3,6 +3,7 @@
 
 const COLOUR = { data: "#6b7280", samples: "#e69f00", x0: "#009e73", noise: "#0072b2", exact: "#cc79a7", warning: "#d55e00" };
 const MAX_FRAMES = 300;
+const SILENCE = 45_000; // ms without a frame: even a full class hears sooner
 const PLAY_SECONDS = 5; // one pass through all of t at speed 1
 const SPEEDS = { auto: "auto", max: 0, "100 / s": 100, "20 / s": 20, "5 / s": 5, "1 / s": 1 };
 
@@ -33,6 +34,7 @@ root.innerHTML = `
         <button type="button" class="pg-chip" data-do="picture" title="save what you see as a picture">PNG</button>
       </div>
       <div class="pg-hint"></div>
+      <div class="pg-warning pg-wrong" role="status" hidden></div>
       <div class="pg-brush" hidden>
         <span>Draw with the mouse or a finger.</span>
         <button type="button" class="pg-main" data-do="use_drawing">Use this drawing</button>
@@ -45,7 +47,7 @@ root.innerHTML = `
       <button type="button" data-do="play" aria-label="play the reverse process" title="play from noise to data">${ICON.play}</button>
       <button type="button" data-do="to_end" aria-label="to the data" title="to the data (Home)">${ICON.toData}</button>
       <input type="range" class="pg-t" min="0" max="999" value="0" aria-label="how noisy (t)" title="how noisy (t): arrows scrub">
-      <output class="pg-readout"></output>
+      <span class="pg-readout"></span>
       <select class="pg-play-speed" aria-label="playing speed"><option value="0.25">¼×</option><option value="0.5">½×</option>
         <option value="1" selected>1×</option><option value="2">2×</option></select>
     </div>
@@ -53,7 +55,7 @@ root.innerHTML = `
       <span class="pg-small">training time</span>
       <input type="range" class="pg-time" min="0" max="0" value="0" aria-label="training time, rewind" disabled
         title="see the samples of an earlier step; Train goes on from there">
-      <output class="pg-time-readout">step 0</output>
+      <span class="pg-time-readout">step 0</span>
       <button type="button" data-do="rewind" hidden title="put the network back to this step">Go back here</button>
     </div>
     <div class="pg-bar pg-views" role="group" aria-label="Views">
@@ -142,8 +144,8 @@ function fieldAt(kind, t) {
 // --- drawing -----------------------------------------------------------------------------------------------------------
 
 const dark = () => document.body.classList.contains("dark");
-const ink = () => (dark() ? { line: "#2f3542", faint: "#9aa3b2", data: "#9ca3af", back: "#10141c" }
-  : { line: "#e5e7eb", faint: "#6b7280", data: COLOUR.data, back: "#ffffff" });
+const ink = () => (dark() ? { line: "#2f3542", faint: "#9aa3b2", text: "#d5dae3", data: "#9ca3af", back: "#10141c" }
+  : { line: "#e5e7eb", faint: "#6b7280", text: "#374151", data: COLOUR.data, back: "#ffffff" });
 
 function view() { // data coordinates -> pixels
   const scale = window.devicePixelRatio || 1, size = canvas.clientWidth;
@@ -274,7 +276,7 @@ function charts() {
   if (now - chartsAt < 180) return void setTimeout(wake, 200);
   chartsAt = now; S.chartsDirty = false;
   const colours = ink(), by = S.study && S.study.by_t;
-  drawChart(find("[data-chart=loss]"), { series: [{ ...S.losses, color: COLOUR.samples }], xLabel: "steps", xLog: false, empty: "press Train" }, colours);
+  drawChart(find("[data-chart=loss]"), { series: [{ ...S.losses, color: COLOUR.samples }], xLabel: "steps", empty: "press Train" }, colours);
   const series = [{ ...S.distances, color: COLOUR.samples }];
   if (S.floor != null && S.distances.x.length) series.push({ x: [S.distances.x[0], S.distances.x.at(-1)], y: [S.floor, S.floor], color: colours.faint, dash: [4, 3], label: "floor: data to data", below: true });
   drawChart(find("[data-chart=distance]"), { series, xLabel: "steps", yLog: true, empty: "press Train" }, colours);
@@ -289,12 +291,14 @@ function words() {
   put("step", S.step.toLocaleString("en"));
   put("loss", S.losses.y.length ? S.losses.y.at(-1).toPrecision(3) : "–");
   put("distance", S.distances.y.length ? `${S.distances.y.at(-1).toFixed(3)}` : "–");
-  find(".pg-n").textContent = `sliced Wasserstein-2, N = ${S.shown ? (S.shown.length / 2).toLocaleString("en") : "1,000"}${S.floor == null ? "" : `, floor ${S.floor.toFixed(3)}`}`;
+  find(".pg-n").textContent = `sliced Wasserstein-2, N = ${S.shown ? (S.shown.length / 2).toLocaleString("en") : "1,000"}${S.floor == null ? "" : `, floor ${S.floor.toFixed(3)}`}${S.calls ? `, ${S.calls} network calls` : ""}`;
   const buttons = { train: S.training, pause: !S.training, one_step: S.training, reset: false };
   for (const [name, off] of Object.entries(buttons)) find(`[data-do=${name}]`).disabled = off;
+  if (S.training && document.activeElement === document.body) find("[data-do=pause]").focus({ preventScroll: true });
   timeSlider.disabled = S.frames.length < 2;
   timeSlider.max = Math.max(0, S.frames.length - 1);
   if (S.rewound == null) timeSlider.value = timeSlider.max;
+  timeSlider.setAttribute("aria-valuetext", `step ${S.rewound ?? S.step}`);
   find(".pg-time-readout").textContent = S.rewound == null ? `step ${S.step}` : `step ${S.rewound} of ${S.step}`;
   find("[data-do=rewind]").hidden = S.rewound == null || S.training;
   for (const chip of root.querySelectorAll("[data-view]")) chip.setAttribute("aria-pressed", S.views[chip.dataset.view]);
@@ -357,6 +361,7 @@ function forget(run) {
 
 function onScene(text) {
   const { meta, arrays } = unpack(text);
+  if (meta.run < S.run) return; // overtaken by a newer one
   const first = S.scene == null, anew = meta.run !== S.run;
   if (!first && String(meta.key) !== String(S.scene.key)) S.exact = null; // it belongs to the data and the schedule
   S.scene = meta;
@@ -365,25 +370,32 @@ function onScene(text) {
   slider.max = meta.T - 1;
   S.t = Math.min(S.t, meta.T - 1);
   find(".pg-look").textContent = meta.look;
+  find(".pg-warning").textContent = meta.warning; find(".pg-warning").hidden = !meta.warning;
+  S.training = meta.running;
+  if (S.drawing && S.drawing.sent) actions.cancel_drawing(); // it has become the data
   if (anew) {
     S.views.forward = true;
     say(first ? "Press Train" : "New experiment: press Train");
     if (!S.training) { hint.textContent = first ? "The data dissolve into noise. Press Train to learn the way back." : ""; setT(0); if (!calm.matches) play(1); }
   }
-  if (meta.link != null) history.replaceState(null, "", `${location.pathname}${meta.link}${location.hash}`);
+  if (meta.link != null) keepLink(meta.link);
   if (!anew) askForScore();
   S.chartsDirty = true;
   readout(); words(); wake();
+  if (S.early) { const early = S.early; S.early = null; onFrame(early); }
 }
 
 function onFrame(text) {
   const { meta, arrays } = unpack(text), now = performance.now();
-  if (meta.run != null && meta.run !== S.run) forget(meta.run);
+  if (meta.run != null && meta.run < S.run) return; // of an experiment that is over
+  if (meta.run > S.run) { S.early = text; return; } // its scene is still on the way
   if (meta.rewound) fork(meta.step);
-  S.training = !!meta.running;
+  S.training = !!meta.running; S.heardAt = now;
   if (!S.training) S.pausing = false;
   else if (S.pausing) trigger("pause", {}); // the run began after Pause was pressed
   if (meta.step != null) S.step = meta.step;
+  if (meta.calls != null) S.calls = meta.calls;
+  if (meta.forked) fork(meta.step - 1); // the lab went on from the checkpoint before the frame that was shown
   for (const [step, loss] of meta.losses || []) { S.losses.x.push(step); S.losses.y.push(loss); thin(S.losses); }
   if (meta.distance != null) { S.distances.x.push(meta.step); S.distances.y.push(meta.distance); S.floor = meta.floor; thin(S.distances); }
   if (meta.running) find("[data-stat=rate]").textContent = Math.round(meta.rate).toLocaleString("en");
@@ -411,6 +423,12 @@ function fork(step) { // training goes on from here: what came later is gone
   }
   S.frames = S.frames.filter((f) => f.step <= step);
   S.rewound = null;
+}
+
+function keepLink(link) { // the address holds the experiment; what others put there (a theme, a Space's token) stays
+  const query = new URLSearchParams(link);
+  for (const [name, value] of new URLSearchParams(location.search)) if (name.startsWith("__")) query.append(name, value);
+  history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}${location.hash}`);
 }
 
 function glideTo(x, now) {
@@ -453,7 +471,7 @@ function goOnFrom(event) {
 const actions = {
   train() {
     if (!S.scene || S.training) return;
-    S.training = true; S.lastFrameAt = performance.now();
+    S.training = true; S.lastFrameAt = S.heardAt = performance.now();
     play(0); setT(0); words(); say("Starting …");
     goOnFrom("train");
   },
@@ -485,7 +503,7 @@ const actions = {
   use_drawing() {
     const drawn = S.drawing.strokes;
     if (!drawn.length) return say("Draw something first.", true);
-    actions.cancel_drawing();
+    S.drawing.sent = true; // the brush stays until the drawing is taken: a refused one can be mended
     return trigger("drawn", { strokes: drawn });
   },
   picture() {
@@ -520,7 +538,7 @@ find(".pg-score").addEventListener("change", (event) => {
   words(); wake();
 });
 document.addEventListener("keydown", (event) => {
-  if (!root.offsetParent || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!root.offsetParent || S.drawing || event.ctrlKey || event.metaKey || event.altKey) return;
   const here = document.activeElement;
   if (here && here !== canvas && here.matches("input, textarea, select, button, [contenteditable], [role=tab], [role=listbox], [role=option]")) return;
   const fine = Math.max(1, Math.round(lastT() / 100));
@@ -557,5 +575,10 @@ document.addEventListener("playground:toy-file", (event) => {
 });
 document.addEventListener("playground:toy-look", (event) => onFrame(event.detail));
 watch("value", () => { if (props.value) onFrame(props.value); });
+setInterval(() => { // a lost connection must not leave the page waiting for ever
+  if (!S.training || performance.now() - S.heardAt < SILENCE) return;
+  S.training = S.pausing = false;
+  words(); say("No news for a while: is the server still there? Press Train to try again.", true);
+}, 2000);
 words();
 trigger("ready", { search: location.search });

@@ -53,7 +53,7 @@ def channel(name: str) -> gr.HTML:
     )
 
 
-def pack_scene(lab: ToyLab, look: str, link: str) -> str:
+def pack_scene(lab: ToyLab, look: str, link: str, running: bool) -> str:
     """Data, schedule and window of `lab`; `look`: what to look for; `link`: the query that brings it back."""
     points = lab.cloud.points[:SHOWN_POINTS]
     eps = torch.randn(points.shape, generator=torch.Generator().manual_seed(START_SEED))
@@ -62,8 +62,10 @@ def pack_scene(lab: ToyLab, look: str, link: str) -> str:
         "run": lab.run,
         "key": [lab.run, config.schedule, config.timesteps, config.beta_end, config.rescale_betas_zero_snr],
         "link": link,
+        "running": running,
+        "warning": lab.schedule.warning,
         "T": len(lab.schedule),
-        "window": lab.window,
+        "window": lab.now().window,
         "mean": lab.mean.tolist(),
         "std": float(lab.std),
         "grid": FIELD_GRID,
@@ -89,6 +91,7 @@ def pack_frame(frame: Frame, **meta: Any) -> str:
         "floor": frame.floor,
         "running": frame.running,
         "note": frame.note,
+        "calls": frame.calls,
         **meta,
     }
     return pack(facts, x=(frame.x, "i16"), **(_study(frame.study) if frame.study else {}))
