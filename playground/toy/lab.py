@@ -82,7 +82,7 @@ class ToyLab:
                 cloud.labels if config.conditional else None,
                 len(cloud.classes),
             )
-            self._floors: dict[tuple[int, int], Tensor] = {}
+            self._floors: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
             self.timeline: list[Checkpoint] = []
             self._remember()
             self.run += 1

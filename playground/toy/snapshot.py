@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from playground.diffusion import metrics
 from playground.diffusion.exact import ExactDenoiser
-from playground.diffusion.prediction import error_in_x0, target, to_x0
+from playground.diffusion.prediction import error_in_x0, target, to_eps, to_x0
 from playground.diffusion.sampling import Denoiser, SampleStep, SamplingConfig, guide, sample, start_noise
 from playground.diffusion.schedules import NoiseSchedule
 from playground.settings import SETTINGS
@@ -83,7 +83,9 @@ class Snapshot:
     labels: Tensor | None
     exact: ExactDenoiser
     network: nn.Module
-    floors: dict[tuple[int, int], Tensor]  # of `loss_floor`, shared by all snapshots of the same data and schedule
+    floors: dict[
+        tuple[int, int], tuple[Tensor, Tensor]
+    ]  # of `_floor`, shared by all snapshots of the same data and schedule
 
     def denoiser(self, labels: Tensor | None = None, guidance_scale: float = 1.0) -> Denoiser:
         """The network: (x, α, σ) → x̂0 in standardised coordinates, never outside the data's box.
@@ -238,29 +240,36 @@ class Snapshot:
     def loss_by_timestep(self, n: int = 256, bins: int = 20) -> LossByTimestep:
         """The loss at `bins` timesteps over `n` training points each, and its irreducible part.
 
-        Even the best network errs: many x0 lead to the same x_t. What is left is the posterior's variance, times what
-        this prediction makes of an error in x̂0. The floor is that of the finite training set, which only a network
-        that memorises it could reach at small t.
+        Even the best network errs: many x0 lead to the same x_t. The expected squared error is that of the exact
+        denoiser, the floor, plus the network's squared distance from it (the two are orthogonal); taken so, the same
+        few draws show the difference instead of their own noise. The floor is that of the finite training set, which
+        only a network that memorises it could reach at small t.
         """
         t = torch.linspace(0, len(self.schedule) - 1, bins).round().long()  # (B,)
+        floor, best = self._floor(n, bins)
         alpha, sigma, x0, eps, labels = self._probe(t, n)
         output = self.network(alpha * x0 + sigma * eps, alpha, sigma, labels)
-        wanted = target(self.config.training.prediction, x0, eps, alpha, sigma)
-        loss = (output - wanted).square().mean(1).reshape(bins, n).mean(1)
-        return LossByTimestep(t, loss, self.loss_floor(n, bins))
+        return LossByTimestep(t, floor + (output - best).square().mean(1).reshape(bins, n).mean(1), floor)
+
+    def loss_floor(self, n: int = 256, bins: int = 20) -> Tensor:
+        """(bins,) the irreducible loss at evenly spaced timesteps, as `loss_by_timestep` has it."""
+        return self._floor(n, bins)[0]
 
     @torch.no_grad()
-    def loss_floor(self, n: int = 256, bins: int = 20) -> Tensor:
-        """(bins,) the irreducible loss at evenly spaced timesteps, for the same draws as `loss_by_timestep`.
-
-        It depends on data, schedule and prediction alone, so it is worked out once and kept.
+    def _floor(self, n: int, bins: int) -> tuple[Tensor, Tensor]:
+        """(bins,) the floor and (bins * n, 2) the best predictions for the same draws, worked out once and kept: they
+        depend on data, schedule and kind of prediction alone.
         """
         if (n, bins) not in self.floors:
+            prediction = self.config.training.prediction
             t = torch.linspace(0, len(self.schedule) - 1, bins).round().long()
             alpha, sigma, x0, eps, labels = self._probe(t, n)
-            variance = self.exact.posterior_variance(alpha * x0 + sigma * eps, alpha[:, 0], sigma[:, 0], labels)
-            weight = torch.as_tensor(error_in_x0(self.config.training.prediction, alpha, sigma))[:, 0]  # (B*n,)
-            self.floors[n, bins] = (weight * variance).reshape(bins, n).mean(1)
+            x = alpha * x0 + sigma * eps  # (B*n, 2)
+            variance = self.exact.posterior_variance(x, alpha[:, 0], sigma[:, 0], labels)  # (B*n,)
+            weight = torch.as_tensor(error_in_x0(prediction, alpha, sigma))[:, 0]
+            best = self.exact(x, alpha[:, 0], sigma[:, 0], labels)
+            best = target(prediction, best, to_eps(best, x, alpha, sigma), alpha, sigma)
+            self.floors[n, bins] = (weight * variance).reshape(bins, n).mean(1), best
         return self.floors[n, bins]
 
     def _probe(self, t: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:

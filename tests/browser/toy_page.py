@@ -174,10 +174,11 @@ class ToyPage:
                 if "open" not in (part.get_attribute("class") or "").split():
                     part.click()
 
-    def choose(self, knob: str, option: str) -> None:
-        """Choose from one of the knobs that are lists, with the mouse."""
+    def choose(self, knob: str, option: str | None = None) -> None:
+        """Choose from one of the knobs that are lists, with the mouse; without `option` the last that is not chosen."""
         self.page.get_by_role("combobox", name=knob, exact=True).click()
-        self.page.get_by_role("option", name=option, exact=True).click()
+        options = self.page.get_by_role("option", selected=None if option else False)
+        (options.and_(self.page.get_by_role("option", name=option, exact=True)) if option else options.last).click()
 
     def number(self, knob: str) -> Locator:
         """The number beside a knob that is a slider."""
