@@ -132,13 +132,15 @@ def main() -> None:
     if quick:
         print("quick: not for quoting")
     print("seconds of the processor (of the wall)")
+    # first: what can be missing, app or browser, is missed before minutes of training
+    startup = measure_startup(1 if quick else 6) if "startup" in only else None
+    page = measure_page(1 if quick else 2, 2.0 if quick else 10.0) if "page" in only else None
     contests: list[Contest] = []
     if "training" in only or "sampling" in only:
         print(f"reference: {epochs} of its {PUBLISHED_EPOCHS} epochs; ours: medians over {len(effort.seeds)} seeds")
+        print(f"distances: {effort.sets} × {effort.samples:,} samples, {effort.draws} fresh draws, floors taken out")
         warm_up()
         contests = [contest(dataset, epochs, effort, "sampling" in only) for dataset in data]
-    startup = measure_startup(1 if quick else 6) if "startup" in only else None
-    page = measure_page(1 if quick else 2, 2.0 if quick else 10.0) if "page" in only else None
     lines = figures(contests, startup, page)
     show(lines)
     if arguments.json:

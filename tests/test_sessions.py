@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from playground.sessions import FullHouse, Sessions, Visitor
+from playground.sessions import FullHouse, Gone, Sessions, Visitor
 from playground.settings import SETTINGS
 from playground.toy import ToyConfig, ToyLab
 from playground.toy.live import Control, live
@@ -82,7 +82,7 @@ def test_a_visitor_is_welcomed_once(sessions: Sessions, clock: Clock) -> None:
     ada, ben = arrive(sessions, clock, "ada", "ben")
     assert sessions.visitor("ada") is ada
     assert ada.lab is not ben.lab
-    assert ada.ruler.lab is ada.lab
+    assert ada.ruler is not ben.ruler
     assert ada.lab.step == 0
     assert not ada.training
     assert len(sessions) == 2
@@ -173,10 +173,58 @@ def test_the_idle_go_when_somebody_comes(sessions: Sessions, clock: Clock) -> No
 def test_who_was_let_go_starts_anew(sessions: Sessions, clock: Clock) -> None:
     (ada,) = arrive(sessions, clock, "ada")
     train(ada)
-    arrive(sessions, clock, "ben", "cem", "dot")
+    for visitor in arrive(sessions, clock, "ben", "cem"):
+        train(visitor)
+    arrive(sessions, clock, "dot")
     assert "ada" not in sessions
+    with pytest.raises(Gone, match="Reload"):
+        sessions.known("ada")
+    assert "ada" not in sessions, "only a page that opens takes a place"
     assert sessions.visitor("ada").lab.step == 0
     assert ada.lab.step == 5
+
+
+def test_those_with_nothing_to_lose_leave_first(sessions: Sessions, clock: Clock) -> None:
+    ada, _, cem = arrive(sessions, clock, "ada", "ben", "cem")
+    train(ada)
+    train(cem)
+    arrive(sessions, clock, "dot")
+    assert [name in sessions for name in ("ada", "ben", "cem", "dot")] == [True, False, True, True]
+    arrive(sessions, clock, "eve")
+    assert [name in sessions for name in ("ada", "cem", "dot", "eve")] == [True, True, False, True]
+
+
+def test_who_is_known_is_seen(sessions: Sessions, clock: Clock) -> None:
+    ada, ben, _ = arrive(sessions, clock, "ada", "ben", "cem")
+    clock.now += 1
+    assert sessions.known("ada") is ada
+    arrive(sessions, clock, "dot")
+    assert [name in sessions for name in ("ada", "ben", "cem", "dot")] == [True, False, True, True]
+    clock.now += 99
+    assert sessions.known("ada") is ada
+    clock.now += 2
+    arrive(sessions, clock, "eve")
+    assert [name in sessions for name in ("ada", "cem", "dot", "eve")] == [True, False, False, True]
+    assert ben.lab.step == 0, "it still holds what its page held"
+
+
+def test_strangers_are_gone(sessions: Sessions) -> None:
+    with pytest.raises(Gone):
+        sessions.known("nobody")
+    assert len(sessions) == 0
+
+
+def test_those_who_train_are_counted(sessions: Sessions, clock: Clock) -> None:
+    ada, ben, _ = arrive(sessions, clock, "ada", "ben", "cem")
+    assert sessions.training == 0
+    ada.begin()
+    ada.begin()
+    ben.begin()
+    assert sessions.training == 2
+    ada.control.paused = True
+    assert sessions.training == 1
+    sessions.leave("ben")
+    assert sessions.training == 0
 
 
 # ---- Leaving

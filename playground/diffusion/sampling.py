@@ -86,7 +86,7 @@ class SamplingConfig:
             and 0 <= self.langevin_t <= 1
         ):
             raise SamplerError(
-                "η and the Langevin level lie in [0, 1], the Langevin step in (0, 2), its inner steps in 1 … 100."
+                "η and the Langevin level lie in [0, 1], the Langevin step in (0, 2), its inner steps in 1 … 20."
             )
 
 
@@ -199,9 +199,12 @@ def make_scheduler(schedule: NoiseSchedule, config: SamplingConfig) -> Any:
             f"{sampler.title} cannot start where no signal is left (zero terminal SNR). "
             "Choose DPM-Solver++, DDIM, DDPM, UniPC or Euler, or switch zero terminal SNR off."
         )
+    betas = schedule.betas
+    if not schedule.zero_terminal_snr:  # float32 would round a β this close to 1 up, and no signal would be left
+        betas = betas.clamp(max=1 - 2.0**-20)
     common: dict[str, Any] = {
         "num_train_timesteps": len(schedule),
-        "trained_betas": schedule.betas.numpy(),
+        "trained_betas": betas.numpy(),
         "timestep_spacing": "linspace" if spacing == "karras" else "trailing",
         # PNDM's multistep average is over ε in the paper; every other class turns its input into x̂_0 or ε itself, and
         # v stays finite where α or σ is tiny.

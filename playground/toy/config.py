@@ -11,8 +11,9 @@ from playground.diffusion.sampling import SAMPLERS, SamplingConfig
 from playground.diffusion.schedules import NoiseSchedule, make_schedule
 from playground.diffusion.training import TrainingConfig
 from playground.settings import SETTINGS
-from playground.toy.data import DATASETS, Cloud, cloud_from_points, make_cloud
+from playground.toy.data import DATASETS, Cloud, make_cloud
 from playground.toy.network import NetworkConfig
+from playground.toy.own import cloud_from_points
 
 
 class LabError(ValueError):

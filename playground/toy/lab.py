@@ -27,8 +27,9 @@ from playground.diffusion.sampling import SampleStep
 from playground.diffusion.training import Trainer, TrainStep
 from playground.settings import SETTINGS
 from playground.toy.config import LabError, ToyConfig
-from playground.toy.data import MAX_CLASSES, Cloud, cloud_from_points
+from playground.toy.data import Cloud
 from playground.toy.network import PointMLP
+from playground.toy.own import MAX_CLASSES, cloud_from_points
 from playground.toy.snapshot import Field, LossByTimestep, SamplePath, Snapshot
 from playground.toy.storage import decode, encode, flatten, unflatten
 

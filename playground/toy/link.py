@@ -29,10 +29,14 @@ def to_query(config: ToyConfig) -> str:
 def from_query(query: str) -> ToyConfig:
     """The inverse of `to_query`; names that are not knobs (a server adds its own) are passed over.
 
-    Raises LabError, or the error of the part that is wrong.
+    Raises LabError.
     """
     config = ToyConfig().to_dict()
-    for name, word in parse_qsl(query.lstrip("?"), max_num_fields=100):
+    try:
+        pairs = parse_qsl(query.lstrip("?"), max_num_fields=100)
+    except ValueError as error:
+        raise LabError("This link's experiment has more than 100 knobs, so here is the default one.") from error
+    for name, word in pairs:
         if name not in DEFAULTS:
             continue
         try:

@@ -14,8 +14,9 @@ from playground.diffusion.schedules import MAX_TIMESTEPS, SCHEDULES
 from playground.diffusion.training import DECAYS
 from playground.settings import SETTINGS
 from playground.toy import LabError, ToyConfig
-from playground.toy.data import DATASETS, MAX_CLASSES
+from playground.toy.data import DATASETS
 from playground.toy.network import ACTIVATIONS
+from playground.toy.own import MAX_CLASSES
 
 OWN = "own"
 NOTHING = "-"  # stands for None, which a dropdown takes for "nothing chosen"
@@ -58,9 +59,10 @@ class Knob:
     def clean(self, value: Any) -> Any:
         """A visitor's value as the field's own type. Raises LabError."""
         if self.choices:
-            if value not in [choice for _, choice in self.choices]:
-                raise LabError(f"{self.label}: choose one of the list.")
-            return None if value == NOTHING else value
+            for _, choice in self.choices:
+                if value == choice and isinstance(value, bool) == isinstance(choice, bool):
+                    return None if choice == NOTHING else choice
+            raise LabError(f"{self.label}: choose one of the list.")
         if self.limits:
             low, high, step = self.limits
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:

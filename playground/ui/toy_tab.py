@@ -21,10 +21,11 @@ from playground.sessions import FullHouse, Gone, Sessions, Visitor
 from playground.settings import SETTINGS
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
 from playground.toy.config import preset_of
-from playground.toy.data import DATASETS, DataError, cloud_from_strokes, read_points
+from playground.toy.data import DATASETS, DataError
 from playground.toy.link import from_query, to_query
 from playground.toy.live import Frame, live, look
 from playground.toy.network import NetworkError
+from playground.toy.own import cloud_from_strokes, read_points
 from playground.turns import TURNS, in_turns
 from playground.ui.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
 from playground.ui.knobs import GROUPS, KNOBS, NOTHING, OWN, Control, Knob

@@ -2,11 +2,9 @@
 
 import re
 
-import pytest
-
 from playground.toy import PRESETS, ToyConfig
 from playground.ui.knobs import GROUPS, Knob
-from tests.browser.toy_page import ToyPage, around, count, grey
+from tests.browser.toy_page import ToyPage, around, grey
 
 pytest_plugins = ["tests.browser.toy_fixtures"]
 
@@ -52,15 +50,12 @@ def test_width_and_data_start_again_and_train_on(toy: ToyPage) -> None:
     toy.unfold("Network")
     toy.press("Samples")  # off: only the data are left
     toy.train(30)
-    before = toy.step
-    toy.choose("width", "32")
-    toy.until("(c, step) => Number(c.dataset.step) < step", before)
+    toy.restarted_by(lambda: toy.choose("width", "32"))
     toy.notice("width: the network starts again at step 0").wait_for()
     toy.until("c => Number(c.dataset.step) >= 10")
 
-    old, run = grey(toy.picture()), toy.step
-    toy.choose("point cloud", "Disc grid")
-    toy.until("(c, step) => Number(c.dataset.step) < step", run)
+    old = grey(toy.picture())
+    toy.restarted_by(lambda: toy.choose("point cloud", "Disc grid"))
     toy.page.wait_for_url("**dataset=disc_grid*")
     toy.until("c => Number(c.dataset.step) >= 10")
     new = grey(toy.picture())
@@ -137,6 +132,8 @@ def test_samplers_change_without_training_anew(toy: ToyPage) -> None:
     toy.train(40)
     step = toy.pause()
     toy.unfold("Sampling")
+    toy.number("steps").fill("8")
+    toy.page.wait_for_url("**sampling.steps=8*")
     sampler = next(knob for knob in GROUPS["Sampling"] if knob.path == "sampling.sampler")
     for title, name in [*sampler.choices[1:], sampler.choices[0]]:
         frames, before = toy.data("frames"), toy.picture()
@@ -145,14 +142,7 @@ def test_samplers_change_without_training_anew(toy: ToyPage) -> None:
         assert toy.stopped() == step
         assert (toy.picture() != before).any(), f"{title} changes nothing"
         assert ("sampling.sampler=" + name in toy.page.url) == (name != ToyConfig().sampling.sampler)
+    toy.press("Measure quality")
+    toy.notice("Sliced Wasserstein-2").wait_for()
     toy.train(10)
     toy.pause()
-
-
-@pytest.mark.parametrize("recipe", [preset.title for name, preset in PRESETS.items() if name != "fast"])
-def test_recipes_train(toy: ToyPage, recipe: str) -> None:
-    toy.choose("recipe", recipe)
-    toy.page.wait_for_url("**schedule=linear*")
-    toy.train(5)
-    toy.pause()
-    assert count(toy.picture(), "#e69f00") > 500

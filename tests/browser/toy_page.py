@@ -14,6 +14,7 @@ from tests.browser.conftest import Watched
 
 WAIT_MS = 60_000  # two slow cores that others use too
 QUIET_MS = 700  # nothing asked for so long: nothing is under way
+STILL_MS = 300  # nothing painted for so long: longer than the charts wait between two drawings
 CANVAS = "canvas[data-testid=toy-live]"
 # One colour per meaning, as in the legend
 ORANGE, BLUE, GREEN, PINK, RED = "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00"
@@ -94,16 +95,22 @@ class ToyPage:
         return self.page.locator("[role=status]", has_text=text)
 
     def steps_since(self, action: Callable[[], None], condition: str, argument: Any = None) -> list[int]:
-        """Every step that was shown, frame by frame, from `action` until `condition`."""
+        """Every step that was shown, frame by frame, from `action` until `condition` on the canvas and `stepsSeen`."""
         self.canvas.evaluate(
-            """c => { window.stepsSeen = [];
-            window.watching = new MutationObserver(() => stepsSeen.push(Number(c.dataset.step)));
-            watching.observe(c, {attributeFilter: ["data-frames"]}) }"""
+            """c => { window.stepsSeen = []; let old = [];
+            window.watching = new MutationObserver((changes) => {
+              old.push(...changes.map((change) => Number(change.oldValue)));
+              window.stepsSeen = [...old.slice(1), Number(c.dataset.step)]; });
+            watching.observe(c, {attributeFilter: ["data-step"], attributeOldValue: true}) }"""
         )
         action()
         self.until(condition, argument)
         steps: list[int] = self.page.evaluate("() => { watching.disconnect(); return stepsSeen; }")
         return steps
+
+    def restarted_by(self, action: Callable[[], None]) -> None:
+        """Wait until `action` has put the run back to step 0, however briefly that shows."""
+        self.steps_since(action, "() => stepsSeen.includes(0)")
 
     # --- what visitors do ----------------------------------------------------------------------------------------
 
@@ -140,10 +147,10 @@ class ToyPage:
 
     def still(self) -> None:
         """Wait until nothing is painted any more."""
-        self.until(
-            """async c => { const before = c.dataset.painted;
-            await new Promise((done) => setTimeout(done, 300)); return c.dataset.painted === before; }"""
-        )
+        painted = -1
+        while painted != self.data("painted"):
+            painted = self.data("painted")
+            self.page.wait_for_timeout(STILL_MS)
 
     def quiet(self) -> int:
         """Wait until nothing has been asked of the server for a while. Returns how much was until now."""

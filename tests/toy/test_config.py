@@ -209,13 +209,16 @@ def test_a_knob_takes_only_its_own_kind_of_value(knob: str) -> None:
         ({"sampling.steps": 1001}, LabError, "T = 1000"),
         ({"timesteps": 19}, LabError, "20 sampling steps"),
         ({"sampling.spacing": "sideways"}, SamplerError, "spacing"),
-        ({"sampling.langevin_inner": 10**9}, SamplerError, "100"),
+        ({"sampling.langevin_inner": 21}, SamplerError, "inner steps"),
         ({"training.p_mean": 11}, TrainingError, "ln σ"),
         ({"training.p_std": 0}, TrainingError, "ln σ"),
         ({"training.batch_size": 0}, TrainingError, "batch size"),
+        ({"training.batch_size": 2049}, TrainingError, "2,048"),
         ({"training.learning_rate": 0}, TrainingError, "learning rate"),
         ({"training.ema_decay": 1}, TrainingError, "EMA"),
-        ({"network.width": 10**9}, NetworkError, "Width"),
+        ({"network.width": 257}, NetworkError, "256"),
+        ({"network.depth": 7}, NetworkError, "depth in 1 … 6"),
+        ({"network.fourier_features": 129}, NetworkError, "128"),
     ],
 )
 def test_faults_are_named(knobs: dict[str, Any], error: type[ValueError], words: str) -> None:
@@ -265,3 +268,52 @@ def test_own_points_take_the_place_of_the_data_set() -> None:
     with pytest.raises(DataError):
         ToyConfig(points=[[0.0, math.nan], [1.0, 1.0]]).make_cloud()
     assert ToyConfig(dataset="heart", n_points=50).make_cloud().points.shape == (50, 2)
+
+
+# ---- The class to draw
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"label": 0}, "learn the classes"),
+        ({"label": 0, "dataset": "heart"}, "learn the classes"),
+        ({"label": 2, "dataset": "two_moons", "conditional": True}, "classes 0 to 1"),
+        ({"label": -1, "dataset": "two_moons", "conditional": True}, "classes 0 to 1"),
+        ({"label": 10**18, "dataset": "two_moons", "conditional": True}, "classes 0 to 1"),
+        ({"label": True, "dataset": "two_moons", "conditional": True}, "label must be a whole number or nothing"),
+        ({"label": 1.0, "dataset": "two_moons", "conditional": True}, "label must be a whole number or nothing"),
+    ],
+)
+def test_a_class_that_cannot_be_drawn_is_refused(changes: dict[str, Any], words: str) -> None:
+    lab = ToyLab(ToyConfig(n_points=50))
+    with pytest.raises(LabError, match=words):
+        ToyLab(ToyConfig(n_points=50).changed(**changes))
+    with pytest.raises(LabError, match=words):
+        lab.update(**changes)
+    assert lab.config == ToyConfig(n_points=50)
+
+
+def test_the_class_to_draw_is_drawn_from_the_next_sample_on() -> None:
+    lab = ToyLab(ToyConfig(dataset="two_moons", n_points=50, conditional=True))
+    for _ in lab.train(3):
+        pass
+    for label in (1, 0):
+        assert lab.update(label=label) == "live"
+        labels = lab.sample(20).labels
+        assert labels is not None
+        assert labels.tolist() == [label] * 20
+        assert torch.equal(lab.sample(20).x, lab.sample(20, labels=label).x)
+        exact = lab.sample(20, exact=True).x[-1]
+        assert lab.cloud.labels is not None
+        assert (lab.cloud.labels[torch.cdist(exact, lab.cloud.points).argmin(1)] == label).all()
+    assert lab.step == 3
+    assert set(lab.sample(20, labels=[0, 1] * 10).labels.tolist()) == {0, 1}, "asked for one by one, each is its own"  # type: ignore[union-attr]
+    lab.update(label=None)
+    labels = lab.sample(200).labels
+    assert labels is not None
+    assert set(labels.tolist()) == {0, 1}
+    lab.update(label=1)
+    with pytest.raises(LabError, match="learn the classes"):
+        lab.update(conditional=False)
+    assert lab.config.conditional

@@ -14,8 +14,22 @@ import torch
 from playground.diffusion.metrics import sliced_wasserstein
 from playground.settings import SETTINGS, Settings
 from playground.toy import PRESETS, ToyConfig, ToyLab
-from playground.toy.live import FIELD_GRID, FIELD_LEVELS, Control, Frame, Ruler, live, look, preview, study, warm_up
+from playground.toy.live import (
+    FIELD_GRID,
+    FIELD_LEVELS,
+    START_SEED,
+    Control,
+    Frame,
+    Ruler,
+    Study,
+    _states,
+    live,
+    look,
+    study,
+    warm_up,
+)
 from playground.toy.network import NetworkConfig
+from playground.turns import Turns
 
 SMALL = ToyConfig(n_points=300, network=NetworkConfig(width=16, depth=2, fourier_features=8))
 SHORT = dataclasses.replace(SETTINGS, preview_points=40, max_training_steps=30)
@@ -28,7 +42,19 @@ def lab() -> ToyLab:
 
 
 def run(lab: ToyLab, control: Control | None = None, settings: Settings = SHORT) -> Iterator[Frame]:
-    return live(lab, control or Control(gentle=False), Ruler(lab, settings.preview_points), settings)
+    return live(lab, control or Control(gentle=False), Ruler(settings.preview_points), settings)
+
+
+def studied(lab: ToyLab, steps: int, exact: bool = False, settings: Settings = SETTINGS) -> Study:
+    """A study of a path of at most `steps` steps, in turns of its own."""
+    now = lab.now()
+    with Turns().work() as turn:
+        return study(now, _states(now, steps, settings, turn), turn, exact)
+
+
+def looked(lab: ToyLab, settings: Settings = SHORT, exact: bool = False, note: str = "") -> Frame:
+    with Turns().work() as turn:
+        return look(lab, Ruler(settings.preview_points), turn, exact, note, settings)
 
 
 def one_by_one(settings: Settings = SHORT) -> dict[str, Any]:
@@ -80,27 +106,28 @@ def test_watching_changes_nothing(lab: ToyLab) -> None:
 
 
 def test_the_start_noise_is_fixed(lab: ToyLab) -> None:
-    assert torch.equal(preview(lab, SHORT), preview(lab, SHORT))
+    assert torch.equal(looked(lab).x, looked(lab).x)
+    path = studied(lab, 10).path_x
+    assert torch.equal(path[0], studied(lab, 7).path_x[0])
     first = next(run(lab))
-    assert torch.equal(first.x, preview(lab, SHORT))
-    path = study(lab, 10).path_x
-    assert torch.equal(path[0], study(lab, 7).path_x[0])
+    assert first.study is not None
+    torch.testing.assert_close(first.study.path_x[0], path[0, :40])
     other = ToyLab(SMALL.changed(seed=5))
-    scaled = [(s.path_x[0] - o.mean) / o.std for o, s in ((lab, study(lab, 5)), (other, study(other, 5)))]
+    scaled = [(s.path_x[0] - o.mean) / o.std for o, s in ((lab, studied(lab, 5)), (other, studied(other, 5)))]
     torch.testing.assert_close(scaled[0], scaled[1])
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_a_preview_takes_few_steps(name: str) -> None:
     lab = ToyLab(PRESETS[name].config.changed(n_points=100))
-    seen = study(lab, SETTINGS.preview_steps)
+    seen = studied(lab, SETTINGS.preview_steps)
     assert len(seen.path_t) == min(lab.config.sampling.steps, SETTINGS.preview_steps) + 1
     lab.update(**{"sampling.steps": 3})
-    assert len(study(lab, SETTINGS.preview_steps).path_t) == 4
+    assert len(studied(lab, SETTINGS.preview_steps).path_t) == 4
 
 
 def test_a_study_fits_together(lab: ToyLab) -> None:
-    seen = study(lab, 100, exact=True)
+    seen = studied(lab, 100, exact=True)
     states = len(seen.path_t)
     assert seen.path_x.shape == seen.path_x0.shape == (states, 500, 2)
     assert (seen.path_t.diff() <= 0).all()
@@ -110,33 +137,51 @@ def test_a_study_fits_together(lab: ToyLab) -> None:
     assert seen.exact is not None
     assert seen.learned.shape == seen.exact.shape == (FIELD_LEVELS, FIELD_GRID**2, 2)
     assert torch.equal(seen.learned[3], lab.field(levels[3], FIELD_GRID).learned)
-    assert study(lab, 5).exact is None
+    assert studied(lab, 5).exact is None
 
 
 def test_a_look_is_a_frame_that_stands_still(lab: ToyLab) -> None:
     for _ in lab.train(steps=4):
         pass
-    frame = look(lab, Ruler(lab, 40), exact=True, note="words", settings=SHORT)
+    frame = looked(lab, exact=True, note="words")
     assert (frame.step, frame.run, frame.running, frame.note, frame.losses) == (4, 1, False, "words", [])
     assert frame.study is not None
     assert frame.study.exact is not None
     assert lab.step == 4
 
 
+@pytest.mark.parametrize(("asked", "taken"), [(7, 7), (60, 60), (500, 100)])
+def test_a_lab_at_rest_is_drawn_in_the_steps_asked_for_up_to_a_limit(lab: ToyLab, asked: int, taken: int) -> None:
+    lab.update(**{"sampling.steps": asked, "sampling.sampler": "ddim"})
+    assert SETTINGS.still_steps == 100
+    frame = looked(lab)
+    assert frame.calls == taken
+    assert frame.study is not None
+    assert torch.equal(frame.study.path_x[-1], frame.x), "what is shown is the end of the very path that is scrubbed"
+    torch.testing.assert_close(frame.x, lab.sample(40, steps=taken, seed=START_SEED).x[-1])
+    assert len(frame.study.path_t) == min(taken + 1, 40)
+    *running, last = run(lab, **one_by_one())
+    assert {f.calls for f in running} == {min(asked, SETTINGS.preview_steps)}
+    assert last.calls == taken
+    for seen in (running[0], last):
+        assert seen.study is not None
+        assert torch.equal(seen.study.path_x[-1], seen.x)
+
+
 def test_the_ruler_measures_against_fresh_data_and_notices_new_ones(lab: ToyLab) -> None:
-    ruler = Ruler(lab, 200)
-    distance, floor = ruler.measure(lab.fresh(200, 50))
+    ruler = Ruler(200)
+    distance, floor = ruler.measure(lab.now(), lab.fresh(200, 50))
     assert 0 < floor < 0.15
     assert distance < 2 * floor, "data are as far from data as data are"
-    far, same_floor = ruler.measure(lab.fresh(200, 50) + 1)
+    far, same_floor = ruler.measure(lab.now(), lab.fresh(200, 50) + 1)
     assert same_floor == floor
     # A shift by (1, 1) is one of √2 along itself, and on average over all directions the root of half its square.
     assert far == pytest.approx(1, abs=3 * floor)
-    assert ruler.measure(lab.fresh(200, 50)) == (distance, floor)
+    assert ruler.measure(lab.now(), lab.fresh(200, 50)) == (distance, floor)
     lab.update(dataset="heart")
-    assert ruler.measure(lab.fresh(200, 50))[1] != floor
+    assert ruler.measure(lab.now(), lab.fresh(200, 50))[1] != floor
     single = sliced_wasserstein(lab.fresh(200, 50), lab.fresh(200, 0), 64)
-    assert ruler.measure(lab.fresh(200, 50))[0] == pytest.approx(single, rel=0.7)
+    assert ruler.measure(lab.now(), lab.fresh(200, 50))[0] == pytest.approx(single, rel=0.7)
 
 
 def test_warming_up_trains_no_one_elses_lab(lab: ToyLab) -> None:
@@ -201,6 +246,30 @@ def test_gentle_shows_every_early_step(lab: ToyLab) -> None:
     steps = [frame.step for frame in frames]
     assert steps[0] == 1
     assert all(after <= 1.25 * before + 2 for before, after in itertools.pairwise(steps))
+
+
+def test_gentle_begins_anew_with_a_new_experiment(lab: ToyLab) -> None:
+    for _ in lab.train(steps=400):
+        pass
+    settings = dataclasses.replace(SHORT, frames_per_second=1000.0, max_training_steps=410)
+    frames = run(lab, Control(gentle=True), settings)
+    assert next(frames).step == 401
+    lab.update(dataset="heart")
+    steps = [frame.step for frame in itertools.islice(frames, 8)]
+    assert steps[0] == 1
+    assert all(after <= 1.25 * before + 2 for before, after in itertools.pairwise(steps))
+
+
+def test_a_run_takes_turns_and_a_frame_is_handed_out_without_one(lab: ToyLab) -> None:
+    turns = Turns()
+    frames = live(lab, Control(gentle=False), Ruler(40), SHORT, turns)
+    assert isinstance(frames, Generator)
+    next(frames)
+    with turns.work():  # to be had while the run rests; and a run that is closed now does not wait for it
+        frames.close()
+        assert not turns.wanted
+    with turns.work():
+        assert lab.step >= 1
 
 
 def test_the_speed_may_change_while_it_runs(lab: ToyLab) -> None:
@@ -318,7 +387,7 @@ def test_knobs_may_be_turned_from_another_thread_while_it_is_studied(lab: ToyLab
     thread.start()
     try:
         for _ in range(15):
-            study(lab, 5)
+            studied(lab, 5)
     finally:
         done.set()
         thread.join(timeout=PATIENCE)

@@ -17,8 +17,8 @@ from torch import Tensor
 from playground.diffusion.sampling import SamplingConfig
 from playground.diffusion.training import Diverged, TrainingConfig
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
-from playground.toy.data import cloud_from_strokes, read_points
 from playground.toy.network import NetworkConfig
+from playground.toy.own import cloud_from_strokes, read_points
 from playground.toy.storage import FORMAT, decode
 
 TINY = ToyConfig(n_points=20, network=NetworkConfig(width=4, depth=1, fourier_features=2))

@@ -85,7 +85,7 @@ const slider = find(".pg-t"), timeSlider = find(".pg-time"), status = find(".pg-
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 const S = {
-  scene: null, arrays: {}, study: null, exact: null, run: -1, step: 0, training: false, pausing: false, rewound: null,
+  scene: null, arrays: {}, study: null, exact: null, run: -1, step: 0, training: false, begun: false, wish: "", rewound: null,
   frames: [], losses: { x: [], y: [] }, distances: { x: [], y: [] }, floor: null,
   shown: null, from: null, to: null, tweenAt: 0, tweenFor: 200, lastFrameAt: 0,
   t: 0, playing: 0, playedAt: 0, hold: 0,
@@ -391,8 +391,9 @@ function onFrame(text) {
   if (meta.run > S.run) { S.early = text; return; } // its scene is still on the way
   if (meta.rewound) fork(meta.step);
   S.training = !!meta.running; S.heardAt = now;
-  if (!S.training) S.pausing = false;
-  else if (S.pausing) trigger("pause", {}); // the run began after Pause was pressed
+  if (S.training && !S.begun && S.wish) trigger(S.wish, {}); // the run began after Pause or Reset was pressed
+  S.begun = S.training;
+  if (!S.training) S.wish = "";
   if (meta.step != null) S.step = meta.step;
   if (meta.calls != null) S.calls = meta.calls;
   if (meta.forked) fork(meta.step - 1); // the lab went on from the checkpoint before the frame that was shown
@@ -401,7 +402,10 @@ function onFrame(text) {
   if (meta.running) find("[data-stat=rate]").textContent = Math.round(meta.rate).toLocaleString("en");
   if (arrays.x) {
     hint.textContent = "";
-    if (!S.shown || !S.frames.length) { S.views.forward = false; S.views.samples = true; }
+    if (!S.shown || !S.frames.length) {
+      S.views.forward = false; S.views.samples = true;
+      if (S.playing) { play(0); setT(0); } // the data's way into noise made room for the first samples
+    }
     if (!S.frames.length || meta.step > S.frames.at(-1).step) S.frames.push({ step: meta.step, x: arrays.x.data });
     if (S.frames.length > MAX_FRAMES) thinFrames();
     if (S.rewound == null) glideTo(arrays.x.data, now);
@@ -411,7 +415,7 @@ function onFrame(text) {
   if (arrays.path_t) S.study = arrays;
   if (arrays.exact) S.exact = arrays.exact;
   if (arrays.path_t && !arrays.exact) askForScore(); // new data, or a new network: the exact score is still to come
-  say(meta.note || (S.training ? (S.pausing ? "Pausing …" : "Training") : meta.status || (S.step ? `Paused at step ${S.step.toLocaleString("en")}` : "Press Train")), meta.note);
+  say(meta.note || (S.training ? (S.wish ? "Pausing …" : "Training") : meta.status || (S.step ? `Paused at step ${S.step.toLocaleString("en")}` : "Press Train")), meta.note);
   S.chartsDirty = true;
   words(); readout(); wake();
 }
@@ -475,13 +479,13 @@ const actions = {
     play(0); setT(0); words(); say("Starting …");
     goOnFrom("train");
   },
-  pause() { if (S.training) { S.pausing = true; say("Pausing …"); trigger("pause", {}); } },
+  pause() { if (S.training) { S.wish = "pause"; say("Pausing …"); trigger("pause", {}); } },
   one_step() {
     if (!S.scene || S.training) return;
     play(0); setT(0);
     goOnFrom("one_step");
   },
-  reset() { if (S.scene) { play(0); S.pausing = S.training; trigger("reset", {}); } },
+  reset() { if (S.scene) { play(0); S.wish = S.training ? "reset" : ""; trigger("reset", {}); } },
   rewind() { trigger("rewind", { rewind: S.rewound }); },
   to_start() { play(0); setT(lastT()); },
   to_end() { play(0); setT(0); },
