@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 import torch
 
@@ -92,7 +94,7 @@ def figures(contests: list[Contest], startup: Startup | None, page: Page | None)
     return lines
 
 
-def show(lines: Sequence[Figure]) -> None:
+def show(lines: Sequence[Figure], table: TextIO) -> None:
     """The table."""
     rows = [("", "ours", "the other", "figure", "goal", "met")]
     for f in lines:
@@ -103,7 +105,7 @@ def show(lines: Sequence[Figure]) -> None:
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=table)
 
 
 def number(value: float | None) -> str:
@@ -120,29 +122,33 @@ def main() -> None:
     parser.add_argument("--data", choices=DATASETS, nargs="+", default=["spiral", "disc_grid", "checkerboard"])
     parser.add_argument("--epochs", type=int, default=SHARED_EPOCHS, help="of the reference; as published: 100")
     parser.add_argument("--quick", action="store_true", help="half a minute, to see that everything runs")
-    parser.add_argument("--json", metavar="FILE", help="all figures; - is the standard output")
+    parser.add_argument(
+        "--json", metavar="FILE", help="all figures; -: to the standard output, and the table beside it"
+    )
     arguments = parser.parse_args()
     quick, only = arguments.quick, arguments.only
     effort = QUICK if quick else Effort()
     data, epochs = (arguments.data[:1], 1) if quick else (arguments.data, arguments.epochs)
 
+    table = sys.stderr if arguments.json == "-" else sys.stdout
     torch.set_num_threads(1)
     machine = f"{describe()}, 1 thread of torch"
-    print(machine)
+    print(machine, file=table)
     if quick:
-        print("quick: not for quoting")
-    print("seconds of the processor (of the wall)")
+        print("quick: not for quoting", file=table)
+    print("seconds of the processor (of the wall)", file=table)
     # first: what can be missing, app or browser, is missed before minutes of training
     startup = measure_startup(1 if quick else 6) if "startup" in only else None
     page = measure_page(1 if quick else 2, 2.0 if quick else 10.0) if "page" in only else None
     contests: list[Contest] = []
     if "training" in only or "sampling" in only:
-        print(f"reference: {epochs} of its {PUBLISHED_EPOCHS} epochs; ours: medians over {len(effort.seeds)} seeds")
-        print(f"distances: {effort.sets} × {effort.samples:,} samples, {effort.draws} fresh draws, floors taken out")
+        shared = f"reference: {epochs} of its {PUBLISHED_EPOCHS} epochs; ours: medians over {len(effort.seeds)} seeds"
+        judged = f"distances: {effort.sets} × {effort.samples:,} samples, {effort.draws} fresh draws, floors taken out"
+        print(shared, judged, sep="\n", file=table)
         warm_up()
         contests = [contest(dataset, epochs, effort, "sampling" in only) for dataset in data]
     lines = figures(contests, startup, page)
-    show(lines)
+    show(lines, table)
     if arguments.json:
         report = {
             "machine": machine,

@@ -34,7 +34,7 @@ class NetworkConfig:
     depth: int = 3  # hidden layers
     activation: Activation = "silu"
     time_embedding: TimeEmbedding = "sinusoidal"
-    fourier_features: int = 32  # random frequencies of x; 0 is none
+    fourier_features: int = 64  # random frequencies of x; 0 is none
     damp_features: bool = True  # fade a feature where the noise is larger than its wavelength
 
     def __post_init__(self) -> None:

@@ -315,7 +315,6 @@ def test_what_make_schedule_gives_can_be_sampled(
     assert all(step.x.isfinite().all() and step.eps.isfinite().all() for step in path)
 
 
-@IN_FLOAT32
 @pytest.mark.parametrize("steps", [2, 3])
 @pytest.mark.parametrize("sampler", ["dpm++", "unipc", "euler"])
 def test_a_few_steps_of_cosine(sampler: str, steps: int) -> None:
