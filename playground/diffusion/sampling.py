@@ -39,11 +39,11 @@ class Sampler:
 
 
 SAMPLERS: dict[str, Sampler] = {
-    "dpm++": Sampler("DPM-Solver++ 2M", "Lu et al. 2022", ("linspace", "leading", "trailing", "karras")),
+    "dpm++": Sampler("DPM-Solver++ 2M", "Lu et al. 2022", ("trailing", "leading", "linspace", "karras")),
     "ddim": Sampler("DDIM", "Song et al. 2021", ("trailing", "leading", "linspace")),
     "ddpm": Sampler("DDPM", "Ho et al. 2020", ("trailing", "leading", "linspace"), stochastic=True),
     "pndm": Sampler("PNDM", "Liu et al. 2022", ("leading", "trailing", "linspace"), zero_terminal_snr=False),
-    "unipc": Sampler("UniPC", "Zhao et al. 2023", ("linspace", "leading", "trailing", "karras")),
+    "unipc": Sampler("UniPC", "Zhao et al. 2023", ("trailing", "leading", "linspace", "karras")),
     "heun": Sampler(
         "Heun", "Karras et al. 2022", ("linspace", "leading", "trailing", "karras"), zero_terminal_snr=False
     ),
@@ -183,53 +183,51 @@ def make_scheduler(schedule: NoiseSchedule, config: SamplingConfig) -> Any:
     """The diffusers scheduler of `config`, its timesteps set; a new one for every run.
 
     It is built on the table of just the timesteps it visits, and visits all of it: on the whole table DDIM and PNDM
-    step T // steps down, which is not where the next timestep is unless `steps` divides T. Karras spacing takes the
-    whole table, since it makes levels of its own between the table's ends.
+    step T // steps down, which is not where the next timestep is unless `steps` divides T.
     """
     diffusers = _import_diffusers()
     sampler = SAMPLERS[config.sampler]
     if config.steps > len(schedule):
         raise SamplerError(f"{config.steps} sampling steps do not fit into a schedule of T = {len(schedule)}.")
     spacing = sampler.spacings[0] if config.spacing == "default" else config.spacing
-    if spacing != "karras":
-        visited = spaced_timesteps(len(schedule), config.steps, spacing)
-        schedule = NoiseSchedule(schedule.name, schedule.alphas[visited], schedule.sigmas[visited])
+    # Karras spacing makes levels of its own between the table's ends: linspace visits both.
+    visited = spaced_timesteps(len(schedule), config.steps, spacing)
+    schedule = NoiseSchedule(schedule.name, schedule.alphas[visited], schedule.sigmas[visited])
     if schedule.zero_terminal_snr and not sampler.zero_terminal_snr:
         raise SamplerError(
             f"{sampler.title} cannot start where no signal is left (zero terminal SNR). "
             "Choose DPM-Solver++, DDIM, DDPM, UniPC or Euler, or switch zero terminal SNR off."
         )
-    betas = schedule.betas
-    if not schedule.zero_terminal_snr:  # float32 would round a β this close to 1 up, and no signal would be left
-        betas = betas.clamp(max=1 - 2.0**-20)
     common: dict[str, Any] = {
-        "num_train_timesteps": len(schedule),
-        "trained_betas": betas.numpy(),
-        "timestep_spacing": "linspace" if spacing == "karras" else "trailing",
+        "num_train_timesteps": config.steps,
+        "timestep_spacing": "trailing",
         # PNDM's multistep average is over ε in the paper; every other class turns its input into x̂_0 or ε itself, and
         # v stays finite where α or σ is tiny.
         "prediction_type": "epsilon" if config.sampler == "pndm" else "v_prediction",
     }
-    zero_snr = {"rescale_betas_zero_snr": schedule.zero_terminal_snr}  # already rescaled: this keeps σ/α finite
     karras = {"use_karras_sigmas": spacing == "karras"}
     scheduler: Any
     match config.sampler:
         case "ddpm":
-            scheduler = diffusers.DDPMScheduler(**common, **zero_snr, variance_type=config.variance, clip_sample=False)
+            scheduler = diffusers.DDPMScheduler(**common, variance_type=config.variance, clip_sample=False)
         case "ddim":
-            scheduler = diffusers.DDIMScheduler(**common, **zero_snr, clip_sample=False)
+            scheduler = diffusers.DDIMScheduler(**common, clip_sample=False)
         case "pndm":
             scheduler = diffusers.PNDMScheduler(**common, skip_prk_steps=True, set_alpha_to_one=True)
         case "dpm++":
-            scheduler = diffusers.DPMSolverMultistepScheduler(**common, **zero_snr, **karras)
+            scheduler = diffusers.DPMSolverMultistepScheduler(**common, **karras)
         case "unipc":
-            scheduler = diffusers.UniPCMultistepScheduler(**common, **zero_snr, **karras)
+            scheduler = diffusers.UniPCMultistepScheduler(**common, **karras)
         case "heun":
             scheduler = diffusers.HeunDiscreteScheduler(**common, **karras)
         case "euler":
-            scheduler = diffusers.EulerDiscreteScheduler(**common, **zero_snr, **karras)
+            scheduler = diffusers.EulerDiscreteScheduler(**common, **karras)
         case _:
             raise SamplerError(f"{sampler.title} is not one of diffusers' schedulers.")
+    # float64 and not by way of β, which diffusers rounds to float32: 1 - ᾱ or 1 - β would be 0 for some schedules.
+    scheduler.alphas_cumprod = schedule.alphas_cumprod.clone()
+    if schedule.zero_terminal_snr and hasattr(scheduler, "sigmas"):  # finite σ/α, and above the one before
+        scheduler.alphas_cumprod[-1] = min(2.0**-24, float(schedule.alphas_cumprod[-2]) / 4)
     scheduler.set_timesteps(config.steps)
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(0)  # else looked up by timestep, and rounded Karras spacing may hold the first twice
@@ -263,11 +261,11 @@ def _diffusers(
 def _level(scheduler: Any, index: int, t: Tensor) -> tuple[Tensor, Tensor]:
     """(α, σ) of one call, from the scheduler's own tables: with Karras spacing its timesteps and sigmas disagree."""
     if hasattr(scheduler, "sigmas"):
-        ratio = scheduler.sigmas[index]
+        ratio = scheduler.sigmas[index].double()
         alpha = 1 / (1 + ratio.square()).sqrt()
-        return alpha, ratio * alpha
+        return alpha.float(), (ratio * alpha).float()
     alpha_cumprod = scheduler.alphas_cumprod[int(t)]
-    return alpha_cumprod.sqrt(), (1 - alpha_cumprod).sqrt()
+    return alpha_cumprod.sqrt().float(), (1 - alpha_cumprod).sqrt().float()
 
 
 def _step(

@@ -18,6 +18,7 @@ from torch import Tensor
 MAX_TIMESTEPS = 4000
 MIN_BETA = 1e-6  # the samplers work in float32, where 1 - β below this comes out as 1 and leaves σ = 0
 MAX_BETA = 0.999  # Nichol & Dhariwal 2021, §3.2: β is clipped so that no single step destroys everything
+LEAST_SIGNAL = 1e-15  # α/σ below this: its square leaves float32, in which the samplers work
 ENOUGH_NOISE = 0.01  # ᾱ_T above this: sampling from N(0, I) starts where the forward process never arrived
 
 
@@ -44,6 +45,11 @@ class NoiseSchedule:
             raise ScheduleError("Every timestep needs α ≥ 0 and σ > 0, all finite.")
         if (ratio.diff() >= 0).any():
             raise ScheduleError("The signal-to-noise ratio must fall at every timestep.")
+        if 0 < ratio[-1] < LEAST_SIGNAL:
+            raise ScheduleError(
+                f"At the last timestep only {float(ratio[-1]):.0e} of the signal is left, too little to compute with. "
+                "Lower β_end, or take fewer timesteps."
+            )
 
     def __len__(self) -> int:
         return len(self.alphas)

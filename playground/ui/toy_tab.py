@@ -8,7 +8,7 @@ import csv
 import html
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -174,25 +174,24 @@ class ToyTab:
         preset = PRESETS[preset_of(config) or "fast"]
         return pack_scene(visitor.lab, preset.look_for, to_query(config), visitor.training)
 
-    def _show(self, visitor: Visitor, group: str, message: str, turned: str = "") -> Update:
-        """Everything as the lab has it, with `message` beside the group that caused the change.
-
-        All but the knob `turned`, which the visitor may still be dragging or typing into.
-        """
+    def _show(self, visitor: Visitor, group: str, message: str, knobs: Iterable[Knob] = KNOBS) -> Update:
+        """Everything as the lab has it, `knobs` among it, with `message` beside the group that caused the change."""
         lab = visitor.lab
         shown: Update = {
             self.scene: self._scene(visitor),
             self.preset: preset_of(lab.config) or MIXED,
             self.recipe: recipe_code(lab.config),
             self.notices[group]: _notice(message),
-            **self._knobs(lab, turned),
+            **self._knobs(lab, knobs),
         }
         if lab.step and not visitor.training:
             shown[self.news] = pack_frame(self._still(visitor))
         return shown
 
-    def _knobs(self, lab: ToyLab, turned: str) -> Update:
-        shown: Update = {self.controls[k.path]: k.value(lab.config) for k in KNOBS if k.path != turned}
+    def _knobs(self, lab: ToyLab, knobs: Iterable[Knob]) -> Update:
+        shown: Update = {self.controls[k.path]: k.value(lab.config) for k in knobs}
+        if self.controls["dataset"] not in shown and self.controls["label"] not in shown:
+            return shown
         classes: list[tuple[str, Any]] = [("all", NOTHING), *((n, k) for k, n in enumerate(lab.cloud.classes))]
         label = NOTHING if lab.config.label is None else lab.config.label
         return {**shown, self.controls["label"]: gr.Dropdown(choices=classes, value=label)}
@@ -201,16 +200,28 @@ class ToyTab:
         with TURNS.work() as turn:
             return look(visitor.lab, visitor.ruler, turn, exact)
 
-    def _attempt(self, request: gr.Request, group: str, change: Change, turned: str = "") -> Update:
-        """Try `change`; when it is refused, say why at its group and show the knobs as they still are."""
+    def _attempt(
+        self, request: gr.Request, group: str, change: Change, knob: Knob | None = None, dragged: bool = False
+    ) -> Update:
+        """Try `change`; when it is refused, say why at its group and show the knobs as they still are.
+
+        Of a `knob` turned, only those others are shown that moved with it: the visitor may have turned the next one by
+        now. While it is `dragged`, or typed into, it shows what the visitor says.
+        """
         try:
             visitor = self._visitor(request)
         except Gone as refusal:
             return {self.notices[group]: _notice(str(refusal), wrong=True)}
+        lab, old = visitor.lab, visitor.lab.config
         try:
-            return self._show(visitor, group, change(visitor), turned)
+            message = change(visitor)
         except REFUSALS as refusal:
-            return {self.notices[group]: _notice(str(refusal), wrong=True), **self._knobs(visitor.lab, turned)}
+            still = KNOBS if knob is None else [] if dragged else [knob]
+            return {self.notices[group]: _notice(str(refusal), wrong=True), **self._knobs(lab, still)}
+        if knob is None:
+            return self._show(visitor, group, message)
+        moved = [k for k in KNOBS if k.value(lab.config) != k.value(old) and not (dragged and k is knob)]
+        return self._show(visitor, group, message, moved)
 
     def _explaining(self, title: str) -> Callable[[], Update]:
         return lambda: {self.how: gr.Accordion(open=True), self.how_tabs: gr.Tabs(selected=title)}
@@ -340,7 +351,7 @@ class ToyTab:
                         words += " No effect yet: the network must learn the classes first (Data)."
                 return f"{knob.label}: from step {trained:,} on." if trained and group == "Learning" else words
 
-            return self._attempt(request, group, change, turned=knob.path if dragged else "")
+            return self._attempt(request, group, change, knob, dragged)
 
         return turn
 

@@ -29,11 +29,6 @@ from playground.diffusion.sampling import (
 )
 from playground.diffusion.schedules import SCHEDULES, NoiseSchedule, ScheduleError, make_schedule
 
-# The samplers' bugs that are known: each test below fails, and shall say so when it no longer does.
-IN_FLOAT32 = pytest.mark.xfail(reason="σ or ᾱ of this schedule is 0 in diffusers' float32 tables")
-LAST_STEP_WASTED = pytest.mark.xfail(reason="the default spacing of DPM++ and UniPC, linspace, visits t = 0")
-NOT_MONOTONE = pytest.mark.xfail(reason="diffusers sets the last ᾱ to 2^-24, above the one before it: σ/α rises")
-
 
 def three_modes() -> GaussianMixture:
     """Unequal weights, modes of std 0.2 far apart, then standardised: mean 0, one scale of variance 1."""
@@ -280,7 +275,6 @@ def test_trailing_steps_end_at_the_data(sampler: str, spacing: str) -> None:
     assert one_gaussian(sampler, 61, make_schedule("karras", 1000), spacing) == pytest.approx(1, abs=0.1)
 
 
-@NOT_MONOTONE
 @pytest.mark.parametrize("sampler", ["dpm++", "unipc", "euler"])
 def test_zero_terminal_snr_of_a_long_schedule(sampler: str) -> None:
     schedule = make_schedule("linear", 4000, rescale_betas_zero_snr=True)
@@ -294,13 +288,10 @@ def test_zero_terminal_snr_of_a_long_schedule(sampler: str) -> None:
     [
         *((sampler, "default", "linear", 4000, {}) for sampler in STEPS),
         *(
-            pytest.param(sampler, spacing, "flow", 4000, {}, marks=IN_FLOAT32)
+            (sampler, spacing, "flow", 4000, {})
             for sampler, spacing in (("ddim", "leading"), ("euler", "default"), ("dpm++", "karras"))
         ),
-        *(
-            pytest.param(sampler, "default", "linear", 1000, {"beta_end": 0.3}, marks=IN_FLOAT32)
-            for sampler in ("ddim", "euler", "dpm++")
-        ),
+        *((sampler, "default", "linear", 1000, {"beta_end": 0.3}) for sampler in ("ddim", "euler", "dpm++")),
     ],
 )
 def test_what_make_schedule_gives_can_be_sampled(
@@ -426,7 +417,6 @@ def test_the_order_of_a_sampler(sampler: str, reference: str, slope: float, with
     assert np.polyfit(np.log(counts), np.log(errors), 1)[0] == pytest.approx(slope, abs=within)
 
 
-@LAST_STEP_WASTED
 @pytest.mark.parametrize("sampler", ["dpm++", "unipc"])
 def test_ten_steps_of_second_order_are_no_worse_than_of_first(sampler: str) -> None:
     # At the default spacing. DDIM's root mean square is 0.14 here, DPM++'s 0.10; or 0.57 when the last timestep but

@@ -581,7 +581,7 @@ document.addEventListener("playground:toy-look", (event) => onFrame(event.detail
 watch("value", () => { if (props.value) onFrame(props.value); });
 setInterval(() => { // a lost connection must not leave the page waiting for ever
   if (!S.training || performance.now() - S.heardAt < SILENCE) return;
-  S.training = S.pausing = false;
+  S.training = S.begun = false; S.wish = "";
   words(); say("No news for a while: is the server still there? Press Train to try again.", true);
 }, 2000);
 words();
