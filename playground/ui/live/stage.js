@@ -375,8 +375,7 @@ function onScene(text) {
   if (S.drawing && S.drawing.sent) actions.cancel_drawing(); // it has become the data
   if (anew) {
     S.views.forward = true;
-    say(first ? "Press Train" : "New experiment: press Train");
-    if (!S.training) { hint.textContent = first ? "The data dissolve into noise. Press Train to learn the way back." : ""; setT(0); if (!calm.matches) play(1); }
+    if (!S.training) { say(first ? "Press Train" : "New experiment: press Train"); hint.textContent = first ? "The data dissolve into noise. Press Train to learn the way back." : ""; setT(0); if (!calm.matches) play(1); }
   }
   if (meta.link != null) keepLink(meta.link);
   if (!anew) askForScore();
