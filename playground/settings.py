@@ -28,7 +28,9 @@ class Settings:
     torch_threads: int = 1  # small matrices: a second thread costs more than it brings, and visitors share the cores
 
     # The page
-    frames_per_second: float = 10.0  # new sample frames while one visitor trains; the browser tweens between them
+    # New sample frames while one visitor trains; the browser tweens between them. Each costs training some 50 ms of a
+    # core, and on two cores the browser needs one.
+    frames_per_second: float = 5.5 if (os.cpu_count() or 1) <= 2 else 10.0
     sampling_share: float = 0.4  # of a run's computing at most goes into frames; frames come less often instead
     study_share: float = 0.1  # and at most this into the closer looks
     preview_points: int = 1_000

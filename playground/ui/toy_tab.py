@@ -49,7 +49,7 @@ COPY_LINK = """() => navigator.clipboard
     ? navigator.clipboard.writeText(location.href) : prompt("This address holds the experiment:", location.href)"""
 
 Update = dict[Any, Any]
-Change = Callable[[Visitor], str]
+Change = Callable[[Visitor], str | None]  # a word on what happened; None when there was nothing to do
 
 
 def _notice(text: str, wrong: bool = False) -> str:
@@ -212,12 +212,15 @@ class ToyTab:
             visitor = self._visitor(request)
         except Gone as refusal:
             return {self.notices[group]: _notice(str(refusal), wrong=True)}
-        lab, old = visitor.lab, visitor.lab.config
+        lab = visitor.lab
         try:
-            message = change(visitor)
+            with visitor.lock:  # one change after the other
+                old, message = lab.config, change(visitor)
         except REFUSALS as refusal:
             still = KNOBS if knob is None else [] if dragged else [knob]
             return {self.notices[group]: _notice(str(refusal), wrong=True), **self._knobs(lab, still)}
+        if message is None:
+            return gr.skip()
         if knob is None:
             return self._show(visitor, group, message)
         moved = [k for k in KNOBS if k.value(lab.config) != k.value(old) and not (dragged and k is knob)]
@@ -332,10 +335,9 @@ class ToyTab:
 
     def _turning(self, knob: Knob, group: str, dragged: bool) -> Callable[[Any, gr.Request], Update]:
         def turn(value: Any, request: gr.Request) -> Update:
-            if request.session_hash in self.sessions and value == knob.value(self._visitor(request).lab.config):
-                return gr.skip()  # Gradio tells of most choices twice, and a second answer would wipe out the notice
-
-            def change(visitor: Visitor) -> str:
+            def change(visitor: Visitor) -> str | None:
+                if value == knob.value(visitor.lab.config):
+                    return None  # Gradio tells of most choices twice, and a second answer would wipe out the notice
                 lab, changes, words = visitor.lab, {knob.path: knob.clean(value)}, ""
                 if knob.path == "n_points" and lab.config.points is not None:
                     raise LabError("Your own points are as many as they are: this is for the clouds of the list.")

@@ -48,7 +48,6 @@ def test_the_learning_rate_changes_at_once(toy: ToyPage) -> None:
 
 def test_width_and_data_start_again_and_train_on(toy: ToyPage) -> None:
     toy.unfold("Network")
-    toy.press("Samples")  # off: only the data are left
     toy.train(30)
     toy.restarted_by(lambda: toy.choose("width", "32"))
     toy.notice("width: the network starts again at step 0").wait_for()
@@ -68,6 +67,7 @@ def test_every_knob_can_be_turned_while_it_trains(toy: ToyPage) -> None:
     toy.train(1)
     for group, knobs in GROUPS.items():
         toy.unfold(group)
+        toy.page.get_by_text(knobs[0].label, exact=True).first.wait_for()  # what is folded comes with it
         toy.unfold("more")
         for knob in knobs:
             turn(toy, knob)
@@ -126,6 +126,19 @@ def test_numbers_are_typed_digit_by_digit_and_dragged(toy: ToyPage) -> None:
     toy.quiet()
     assert slider.input_value() == left_at
     assert f"timesteps={left_at}" in toy.page.url
+
+
+def test_two_knobs_turned_faster_than_the_answers_come(toy: ToyPage) -> None:
+    toy.unfold("Sampling")
+    toy.train(10)
+    toy.pause()
+    for steps, scale in (("30", "2"), ("25", "3")):
+        toy.number("steps").fill(steps)
+        toy.number("guidance scale s").fill(scale)
+    toy.number("guidance scale s").press("Tab")
+    toy.quiet()
+    assert (toy.number("steps").input_value(), toy.number("guidance scale s").input_value()) == ("25", "3")
+    assert "sampling.steps=25&guidance_scale=3" in toy.page.url
 
 
 def test_samplers_change_without_training_anew(toy: ToyPage) -> None:

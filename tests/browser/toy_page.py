@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, Request
 
 from tests.browser.conftest import Watched
 
 WAIT_MS = 60_000  # two slow cores that others use too
 QUIET_MS = 700  # nothing asked for so long: nothing is under way
 STILL_MS = 300  # nothing painted for so long: longer than the charts wait between two drawings
+HEARTBEAT = "/heartbeat/"  # Gradio's, open as long as the page
 CANVAS = "canvas[data-testid=toy-live]"
 # One colour per meaning, as in the legend
 ORANGE, BLUE, GREEN, PINK, RED = "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00"
@@ -53,6 +54,10 @@ class ToyPage:
     def __init__(self, watched: Watched, url: str, query: str = "") -> None:
         self.watched, self.page = watched, watched.page
         self.canvas = self.page.locator(CANVAS)
+        self.under_way: set[Request] = set()  # Gradio's stream of answers among it, as long as any is to come
+        self.page.on("request", lambda request: None if HEARTBEAT in request.url else self.under_way.add(request))
+        self.page.on("requestfinished", lambda request: self.under_way.discard(request))
+        self.page.on("requestfailed", lambda request: self.under_way.discard(request))
         self.page.set_default_timeout(WAIT_MS)
         self.page.goto(f"{url}/{query}")
         self.until("c => c.dataset.painted > 0")  # data and schedule are there
@@ -153,9 +158,9 @@ class ToyPage:
             self.page.wait_for_timeout(STILL_MS)
 
     def quiet(self) -> int:
-        """Wait until nothing has been asked of the server for a while. Returns how much was until now."""
+        """Wait until every answer is there and nothing new is asked for. Returns how much was asked for until now."""
         asked = -1
-        while asked != len(self.watched.requests):
+        while self.under_way or asked != len(self.watched.requests):
             asked = len(self.watched.requests)
             self.page.wait_for_timeout(QUIET_MS)
         return asked

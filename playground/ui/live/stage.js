@@ -80,7 +80,8 @@ root.innerHTML = `
   </aside>`;
 
 const find = (selector) => root.querySelector(selector);
-const canvas = find("canvas[data-testid]"), g = canvas.getContext("2d");
+const canvas = find("canvas[data-testid]");
+let g = canvas.getContext("2d"); // where drawing goes: the stage, or for a moment its backdrop
 const slider = find(".pg-t"), timeSlider = find(".pg-time"), status = find(".pg-status"), hint = find(".pg-hint");
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -156,6 +157,22 @@ function view() { // data coordinates -> pixels
   return { size, x: (v) => ((v - cx) / half + 1) * size / 2, y: (v) => (1 - (v - cy) / half) * size / 2, k: size / 2 / half, cx, cy, half };
 }
 
+const still = document.createElement("canvas");
+let stillKey = "";
+function backdrop(v, colours) { // what does not move: ground and data, drawn once and then copied, half of a frame's work
+  const key = [canvas.width, v.size, colours.back, S.views.data, S.views.forward, S.scene.key, S.scene.window].join();
+  if (key === stillKey) return still;
+  stillKey = key;
+  still.width = still.height = canvas.width;
+  const live = g;
+  g = still.getContext("2d");
+  g.setTransform(canvas.width / v.size, 0, 0, canvas.width / v.size, 0, 0);
+  g.fillStyle = colours.back; g.fillRect(0, 0, v.size, v.size);
+  if (S.views.data) dots(v, S.arrays.points.data, colours.data, 2.4, S.views.forward ? 0.28 : 0.5);
+  g = live;
+  return still;
+}
+
 function dots(v, points, colour, side, alpha) {
   g.fillStyle = colour; g.globalAlpha = alpha;
   const h = side / 2;
@@ -221,12 +238,14 @@ function strokes(v) {
 function paint() {
   if (!S.scene || !canvas.clientWidth) return;
   const v = view(), { t, views } = S, colours = ink();
-  g.fillStyle = colours.back; g.fillRect(0, 0, v.size, v.size);
-  if (S.drawing) strokes(v);
-  else {
+  if (S.drawing) {
+    g.fillStyle = colours.back; g.fillRect(0, 0, v.size, v.size);
+    strokes(v);
+  } else {
     const samples = S.shown && samplesAt(t);
+    g.drawImage(backdrop(v, colours), 0, 0, v.size, v.size);
     if (views.density && (samples || S.arrays.points)) density(v, samples || forwardAt(t));
-    if (views.data) dots(v, S.arrays.points.data, colours.data, 2.4, views.forward ? 0.28 : 0.5);
+    if (views.density && views.data) dots(v, S.arrays.points.data, colours.data, 2.4, 0.5); // it would hide them
     if (views.forward) dots(v, forwardAt(t), COLOUR.noise, 2.6, 0.7);
     if (views.paths && S.study) paths(v, t);
     if (views.samples && samples) dots(v, samples, COLOUR.samples, 3.2, 0.9);
@@ -273,7 +292,7 @@ function advance(now) {
 let chartsAt = 0;
 function charts() {
   const now = performance.now();
-  if (now - chartsAt < 180) return void setTimeout(wake, 200);
+  if (now - chartsAt < 320) return void setTimeout(wake, 340);
   chartsAt = now; S.chartsDirty = false;
   const colours = ink(), by = S.study && S.study.by_t;
   drawChart(find("[data-chart=loss]"), { series: [{ ...S.losses, color: COLOUR.samples }], xLabel: "steps", empty: "press Train" }, colours);
