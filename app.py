@@ -1,7 +1,9 @@
 """Diffusion Playground: builds the page and serves it. `python app.py`, then open the address it prints."""
 
+import gc
 import os
 
+gc.disable()  # while a hundred thousand objects are made to stay: collecting among them is a tenth of the start
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while Gradio is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -17,6 +19,8 @@ from playground.ui.theme import STYLE, theme
 
 torch.set_num_threads(SETTINGS.torch_threads)
 demo = build(Sessions())
+gc.enable()
+gc.freeze()
 demo.queue(max_size=SETTINGS.max_visitors * 4)
 
 if __name__ == "__main__":
