@@ -52,6 +52,7 @@ class Student:
         self.client = httpx.Client(base_url=url, timeout=60)
         self.frames: list[tuple[float, int]] = []  # (time, training step)
         self.answered: dict[str, float] = {}
+        self.training = ""
         self.listening = True
         self.thread = threading.Thread(target=self._listen, daemon=True)
 
@@ -69,16 +70,22 @@ class Student:
         return str(answer.json()["event_id"])
 
     def press_train(self) -> None:
-        """Press Train and start listening."""
-        self.training = self.ask("train", [], {"rewind": None})
+        """Take a place, as an opened page does, then press Train."""
         self.thread.start()
+        self.wait(self.ask("ready", [], {"search": ""}))
+        self.training = self.ask("train", [], {"rewind": None})
+
+    def wait(self, event: str, seconds: float = 60) -> None:
+        """Until `event` is answered, or `seconds` have passed."""
+        asked = time.perf_counter()
+        while event not in self.answered and time.perf_counter() - asked < seconds:
+            time.sleep(0.002)
 
     def turn_knob(self) -> float:
         """Milliseconds from turning the learning rate to its answer."""
         asked = time.perf_counter()
         event = self.ask("knob", [0.005], {})
-        while event not in self.answered and time.perf_counter() - asked < 60:
-            time.sleep(0.002)
+        self.wait(event)
         return 1e3 * (self.answered.get(event, time.perf_counter()) - asked)
 
     def _listen(self) -> None:
@@ -116,6 +123,7 @@ def teach(url: str, students: int, seconds: float) -> Lesson:
     targets = {(target[0], target[1]): d["id"] for d in config["dependencies"] for target in d["targets"]}
     functions = {
         "train": next(i for (_, name), i in targets.items() if name == "train"),
+        "ready": next(i for (_, name), i in targets.items() if name == "ready"),
         "knob": next(i for (c, name), i in targets.items() if name == "input" and names.get(c) == "learning rate"),
     }
     room = [Student(url, functions) for _ in range(students)]

@@ -18,9 +18,10 @@ MAY_IMPORT = {
     "app": {"ui", "sessions", *LABS, "diffusion", "settings"},
     "ui": {*LABS, "diffusion", "settings", "sessions", "turns"},
     "sessions": {*LABS, "diffusion", "settings"},
-    **{lab: {"diffusion", "settings", "turns"} for lab in LABS},
+    **{lab: {"diffusion", "settings", "storage", "turns"} for lab in LABS},
     "diffusion": {"settings"},
     "settings": set(),
+    "storage": set(),
     "turns": set(),
     "__init__": set(),
 }

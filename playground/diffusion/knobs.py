@@ -31,6 +31,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return True
     if get_origin(hint) is UnionType:
         return any(_fits(value, kind) for kind in get_args(hint))
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple)  # what may be in it, the config itself says better
     if get_origin(hint) is Literal:
         return isinstance(value, str)  # which words there are, the config itself says better
     if hint in (int, float):

@@ -26,14 +26,15 @@ from playground.diffusion.metrics import Quality
 from playground.diffusion.sampling import SampleStep
 from playground.diffusion.training import Trainer, TrainStep
 from playground.settings import SETTINGS
+from playground.storage import StorageError, decode, encode, flatten, unflatten
 from playground.toy.config import LabError, ToyConfig
 from playground.toy.data import Cloud
 from playground.toy.network import PointMLP
 from playground.toy.own import MAX_CLASSES, cloud_from_points
 from playground.toy.snapshot import Field, LossByTimestep, SamplePath, Snapshot
-from playground.toy.storage import decode, encode, flatten, unflatten
 
 BOX_MARGIN = 0.1  # x̂0 may leave the data's bounding box by this share of its size, and no further
+FORMAT = "diffusion-playground/toy/1"
 MAX_STEP = 10**9  # of a file's experiment
 SCHEDULE_KNOBS = ("schedule", "timesteps", "beta_start", "beta_end", "rescale_betas_zero_snr")
 RESTARTS = ("dataset", "points", "n_points", "seed", "conditional", "network", "training.prediction")
@@ -69,7 +70,7 @@ class ToyLab:
             self.schedule = config.make_schedule()
             self.mean = cloud.points.mean(0)  # (2,)
             self.std = (cloud.points - self.mean).square().mean().sqrt()  # one scale for both axes keeps the shape
-            standard = (cloud.points - self.mean) / self.std
+            self.standard = standard = (cloud.points - self.mean) / self.std
             margin = BOX_MARGIN * (standard.amax(0) - standard.amin(0)).max()
             self.box = standard.amin(0) - margin, standard.amax(0) + margin
             self._exact = ExactDenoiser(standard, cloud.labels)
@@ -178,12 +179,15 @@ class ToyLab:
             tensors["points"] = self.cloud.points.contiguous()
             if self.cloud.labels is not None:
                 tensors["labels"], rest["classes"] = self.cloud.labels, list(self.cloud.classes)
-        return encode(config.to_dict(), tensors, rest)
+        return encode(FORMAT, config.to_dict(), tensors, rest)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ToyLab:
         """The inverse of `to_bytes`: samples are bit-identical, training goes on where it stood. Raises LabError."""
-        config, tensors, rest = decode(data)
+        try:
+            config, tensors, rest = decode(data, FORMAT, "a toy lab's experiment")
+        except StorageError as error:
+            raise LabError(str(error)) from error
         points: Any = tensors.get("points")
         if points is not None:
             points = _own_cloud(points, tensors.get("labels"), rest.get("classes"))
@@ -202,12 +206,8 @@ class ToyLab:
 
     def _restore(self, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
         """Training state from a file: every tensor must have the name and shape that this config's network has."""
-        state = self.trainer.state_dict()
-        if any(name.startswith("optimizer/") for name in tensors):
-            for parameter in self.trainer.network.parameters():
-                parameter.grad = torch.zeros_like(parameter)
-            self.trainer.optimizer.step()  # Adam has no state before its first step; this makes its shape known
-            state = self.trainer.state_dict()
+        started = any(name.startswith("optimizer/") for name in tensors)
+        state = self.trainer.blank_state() if started else self.trainer.state_dict()
         try:
             filled = unflatten(state, tensors, rest)
             if not 0 <= filled["step_count"] <= MAX_STEP:
@@ -233,7 +233,7 @@ class ToyLab:
                 self.mean,
                 self.std,
                 self.box,
-                trainer.x0,
+                self.standard,
                 trainer.labels,
                 self._exact,
                 copy.deepcopy(trainer.ema),

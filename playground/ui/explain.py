@@ -7,7 +7,7 @@ import json
 import textwrap
 from typing import Any
 
-from playground.diffusion import prediction, sampling, schedules
+from playground.diffusion import prediction, sampling, schedules, training
 from playground.diffusion.exact import ExactDenoiser, GaussianMixture
 from playground.diffusion.training import Trainer
 from playground.toy.config import ToyConfig
@@ -96,7 +96,7 @@ def _source(*parts: Any) -> str:
 
 
 RUNNING_CODE: dict[str, str] = {
-    "Training": _source(Trainer.step, Trainer.draw_levels),
+    "Training": _source(Trainer.step, training.draw_batch, training.draw_levels, training.Batch),
     "Network": _source(PointMLP),
     "Sampling": _source(sampling._diffusers, sampling.make_scheduler, sampling.guide),
     "Predictions": _source(prediction.target, prediction.to_x0, prediction.to_eps),

@@ -86,7 +86,7 @@ def test_every_field_goes_through_json() -> None:
         beta_end=0.1,
         rescale_betas_zero_snr=True,
         network=NetworkConfig(4, 1, "tanh", "append", 0, False),
-        training=TrainingConfig("x0", "uniform", 0, 1, 1, 1, 0, 0, "cosine", 1, 0, 1),
+        training=TrainingConfig("x0", "uniform", 0, 1, 1, "muon", 1, 0, 0, "cosine", 1, 0, 1, 1, 1),
         sampling=SamplingConfig("ddpm", 2, "leading", 0.5, "fixed_large", 1, 2, 1),
         guidance_scale=0,
         label=2,

@@ -14,9 +14,10 @@ from torch import Tensor
 from playground.diffusion.sampling import SAMPLERS
 from playground.diffusion.training import TrainingConfig
 from playground.settings import SETTINGS
+from playground.storage import decode
 from playground.toy import PRESETS, ToyConfig, ToyLab
+from playground.toy.lab import FORMAT
 from playground.toy.network import NetworkConfig
-from playground.toy.storage import decode
 from tests.toy.labs import SMALL, TRIANGLE, losses, samples
 
 # ---- It learns the distribution
@@ -236,7 +237,7 @@ def test_a_new_schedule_is_trained_and_sampled_on_at_once() -> None:
 def test_a_refused_change_leaves_the_lab_untouched() -> None:
     lab = ToyLab(SMALL)
     losses(lab, 5)
-    (_, before, _), config, run = decode(lab.to_bytes()), lab.config, lab.run
+    (_, before, _), config, run = decode(lab.to_bytes(), FORMAT, ""), lab.config, lab.run
     refused: list[dict[str, Any]] = [
         {"dataset": "heart", "conditional": True},
         {"points": TRIANGLE, "conditional": True},
@@ -259,7 +260,7 @@ def test_a_refused_change_leaves_the_lab_untouched() -> None:
             lab.update(**changes)
         assert lab.config is config
         assert lab.run == run
-        assert all(torch.equal(now, before[name]) for name, now in decode(lab.to_bytes())[1].items())
+        assert all(torch.equal(now, before[name]) for name, now in decode(lab.to_bytes(), FORMAT, "")[1].items())
     assert losses(lab, 3) == losses(ToyLab(SMALL), 8)[5:]
 
 

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from playground.diffusion.sampling import SamplingConfig
 from playground.diffusion.training import Diverged, TrainingConfig
+from playground.storage import decode
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
+from playground.toy.lab import FORMAT
 from playground.toy.network import NetworkConfig
 from playground.toy.own import cloud_from_strokes, read_points
-from playground.toy.storage import FORMAT, decode
 
 TINY = ToyConfig(n_points=20, network=NetworkConfig(width=4, depth=1, fourier_features=2))
 OWN = b"0,0.5,3\n0.1,0.6,3\n-0.5,-0.5,7\n-0.4,-0.5,7\n"
@@ -126,7 +127,7 @@ def test_an_experiment_that_has_not_begun() -> None:
 
 def test_a_loaded_file_can_be_saved_again() -> None:
     once = ToyLab.from_bytes(GOOD).to_bytes()
-    (config, tensors, rest), (config2, tensors2, rest2) = decode(GOOD), decode(once)
+    (config, tensors, rest), (config2, tensors2, rest2) = (decode(data, FORMAT, "") for data in (GOOD, once))
     assert (config, rest) == (config2, rest2)
     assert tensors.keys() == tensors2.keys()
     assert all(torch.equal(tensors[name], tensors2[name]) for name in tensors)

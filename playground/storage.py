@@ -1,16 +1,18 @@
-"""An experiment in one file: safetensors, with the configuration in its header. Nothing in it can run code."""
+"""Experiments and weights in one safetensors file, the configuration in its header. Nothing in it can run code."""
 
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load, save
 from torch import Tensor
 
-from playground.toy.config import LabError
 
-FORMAT = "diffusion-playground/toy/1"
+class StorageError(ValueError):
+    """This file cannot be read; the message says why."""
 
 
 def flatten(state: dict[str, Any], prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -50,26 +52,42 @@ def unflatten(
     return filled
 
 
-def encode(config: dict[str, Any], tensors: dict[str, Tensor], rest: dict[str, Any]) -> bytes:
+def encode(format: str, config: dict[str, Any], tensors: dict[str, Tensor], rest: dict[str, Any]) -> bytes:
     """One safetensors file."""
-    return save(tensors, {"format": FORMAT, "config": json.dumps(config), "state": json.dumps(rest)})
+    return save(tensors, {"format": format, "config": json.dumps(config), "state": json.dumps(rest)})
 
 
-def decode(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
-    """Config, tensors and the rest, as `encode` took them. Raises LabError with words for a visitor."""
+def decode(data: bytes, format: str, what: str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
+    """Config, tensors and the rest, as `encode` took them. Raises StorageError with words for a visitor.
+
+    `what`: the kind of file it should be, in words.
+    """
     try:
         tensors = load(data)
     except Exception as error:  # a hostile header fails in any of a dozen ways, in safetensors and in torch
-        raise LabError(
+        raise StorageError(
             "This is no safetensors file, or it was cut short. Choose one saved by this playground."
         ) from error
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}
-    if header.get("format") != FORMAT:
-        raise LabError("This safetensors file is not a toy lab's experiment. Choose one saved by this playground.")
+    if header.get("format") != format:
+        raise StorageError(f"This safetensors file is not {what}. Choose one saved by this playground.")
     try:
         config, rest = json.loads(header["config"]), json.loads(header["state"])
     except (KeyError, ValueError, RecursionError) as error:
-        raise LabError("This experiment's header is damaged: its configuration cannot be read.") from error
+        raise StorageError("This file's header is damaged: its configuration cannot be read.") from error
     if not isinstance(config, dict) or not isinstance(rest, dict):
-        raise LabError("This experiment's header is damaged: its configuration is not a table of names and values.")
+        raise StorageError("This file's header is damaged: its configuration is not a table of names and values.")
     return config, tensors, rest
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`, wholly or not at all: a full disk or a kill in the middle leaves the old file."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
