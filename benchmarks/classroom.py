@@ -71,21 +71,19 @@ class Student:
 
     def press_train(self) -> None:
         """Take a place, as an opened page does, then press Train."""
-        self.thread.start()
-        self.wait(self.ask("ready", [], {"search": ""}))
+        ready = self.ask("ready", [], {"search": ""})
+        self._listen()  # until the server, with nothing more to say, closes the stream
+        if ready not in self.answered:
+            raise RuntimeError("The app gave this student no place.")
         self.training = self.ask("train", [], {"rewind": None})
-
-    def wait(self, event: str, seconds: float = 60) -> None:
-        """Until `event` is answered, or `seconds` have passed."""
-        asked = time.perf_counter()
-        while event not in self.answered and time.perf_counter() - asked < seconds:
-            time.sleep(0.002)
+        self.thread.start()
 
     def turn_knob(self) -> float:
         """Milliseconds from turning the learning rate to its answer."""
         asked = time.perf_counter()
         event = self.ask("knob", [0.005], {})
-        self.wait(event)
+        while event not in self.answered and time.perf_counter() - asked < 60:
+            time.sleep(0.002)
         return 1e3 * (self.answered.get(event, time.perf_counter()) - asked)
 
     def _listen(self) -> None:

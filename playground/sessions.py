@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from playground.mnist.desk import Desk
 from playground.settings import SETTINGS, Settings
 from playground.toy import ToyLab
 from playground.toy.live import Control, Ruler
@@ -22,18 +23,23 @@ class Gone(RuntimeError):
 
 @dataclass
 class Visitor:
-    """One open page: its lab, and the run that is on, if any."""
+    """One open page: its labs, and the runs that are on, if any."""
 
     lab: ToyLab
     ruler: Ruler
     control: Control = field(default_factory=lambda: Control(paused=True))
     last_seen: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    digits: Desk = field(default_factory=Desk)
 
     @property
     def training(self) -> bool:
-        """Whether a run is on, as far as anyone has asked."""
-        return not self.control.paused
+        """Whether a run is on in any lab, as far as anyone has asked."""
+        return not (self.control.paused and self.digits.control.paused)
+
+    def stop(self) -> None:
+        """Whatever runs stops at its next step."""
+        self.control.paused = self.digits.control.paused = True
 
     def touch(self) -> None:
         """Still here."""
@@ -91,7 +97,7 @@ class Sessions:
         with self._lock:
             visitor = self._visitors.pop(session, None)
         if visitor:
-            visitor.control.paused = True
+            visitor.stop()
 
     def _make_room(self) -> None:
         """Let go of those idle for too long and, at the limit, of whoever stood still the longest."""
@@ -101,7 +107,7 @@ class Sessions:
                 del self._visitors[session]
         if len(self._visitors) < self._settings.max_visitors:
             return
-        still = [(v.lab.step > 0, v.last_seen, s) for s, v in self._visitors.items() if not v.training]
+        still = [(v.lab.step > 0 or v.digits.busy, v.last_seen, s) for s, v in self._visitors.items() if not v.training]
         if not still:
             raise FullHouse("Everyone's place is in use right now. Please try again in a minute.")
         del self._visitors[min(still)[2]]  # those with nothing to lose first

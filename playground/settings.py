@@ -18,7 +18,20 @@ class Settings:
     max_sampling_values: int = 24_000_000  # numbers kept of one sampled path: 96 MB for each of x, x̂0 and ε̂
     max_upload_bytes: int = 2_000_000  # 25,000 points as text
     max_file_bytes: int = 40_000_000  # an experiment saved with the largest network, its average and Adam's state
+    max_set_images: int = 60_000  # of one set: MNIST's own count, 184 MB at 32×32 in colour
+    max_hub_bytes: int = 1_000_000_000  # a visitor's click must not fetch ImageNet; CIFAR-10 has 144 MB
+    any_hub_set: bool = False  # visitors may open the known sets; any, where they are trusted with disk and network
+    max_image_upload_bytes: int = 40_000_000  # one image or a zip of them: a dozen photographs, thousands of digits
+    max_unpacked_bytes: int = 80_000_000  # images hardly shrink in a zip: much more is a bomb
+    max_upload_images: int = 2_000  # 24 MB at 64×64 in colour, as much as a timeline
+    max_image_pixels: int = 16_000_000  # a telephone's photograph has 12; up to 230 MB while it becomes a square
+    max_upload_pixels: int = 250_000_000  # of all images together: some 5 to 15 s of a core
     timeline_bytes: int = 24_000_000  # checkpoints of one run: some ninety of the Fast network
+
+    max_images: int = 64  # drawn at a time in the MNIST tab: a sheet of 8 x 8
+    max_image_steps: int = 16_000  # images x steps: 16 digits through all 1,000 of DDPM's are 20 s of a core
+    image_preview_share: float = 0.3  # of a live training on digits at most goes into its previews
+    image_timeline_bytes: int = 80_000_000  # checkpoints of one live training on digits: some ten of the small network
 
     # What the machine gives to all of them
     max_visitors: int = 64  # labs kept at once, about 30 MB each when a timeline is full
@@ -40,9 +53,10 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """The defaults, or PLAYGROUND_MAX_VISITORS, PLAYGROUND_TORCH_THREADS and PLAYGROUND_FPS."""
+        """The defaults, or PLAYGROUND_MAX_VISITORS, _TORCH_THREADS, _FPS and _ANY_HUB_SET (1: yes)."""
         return cls(
             max_visitors=int(os.environ.get("PLAYGROUND_MAX_VISITORS", cls.max_visitors)),
+            any_hub_set=os.environ.get("PLAYGROUND_ANY_HUB_SET", "") == "1",
             torch_threads=int(os.environ.get("PLAYGROUND_TORCH_THREADS", cls.torch_threads)),
             frames_per_second=float(os.environ.get("PLAYGROUND_FPS", cls.frames_per_second)),
         )

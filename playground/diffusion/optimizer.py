@@ -54,3 +54,7 @@ class Optimizer:
         """The inverse of `state_dict`."""
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
+            for weight, momenta in part.state.items():  # fused AdamW goes through memory: all must lie as the weight
+                for key, value in momenta.items():
+                    if value.shape == weight.shape:
+                        momenta[key] = torch.empty_like(weight).copy_(value)

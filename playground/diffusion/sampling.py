@@ -124,8 +124,33 @@ def guide(conditional: Denoiser, unconditional: Denoiser, guidance_scale: float)
     return guided
 
 
+def sample_from(
+    x0: Tensor, eps: Tensor, t: int, denoise: Denoiser, schedule: NoiseSchedule, config: SamplingConfig, **rest: Any
+) -> Iterator[SampleStep]:
+    """SDEdit (Meng et al. 2022): noise `x0` with `eps` (N, …) up to timestep `t` and sample from there."""
+    if not config.steps - 1 <= t < len(schedule):
+        raise SamplerError(f"{config.steps} steps need a timestep from {config.steps - 1} to {len(schedule) - 1}.")
+    begun = NoiseSchedule(schedule.name, schedule.alphas[: t + 1], schedule.sigmas[: t + 1])
+    x = (begun.alphas[t].to(x0.dtype) * x0 + begun.sigmas[t].to(x0.dtype) * eps) / begun.scales[t].to(x0.dtype)
+    yield from sample(denoise, begun, x, config, **rest)
+
+
+def slerp(a: Tensor, b: Tensor, weight: float) -> Tensor:
+    """The way from `a` to `b` (N, …) over the sphere (Shoemake 1985), row by row: halfway between two noises lies
+    noise, where the straight line passes through less of it.
+    """
+    flat_a, flat_b = a.flatten(1), b.flatten(1)
+    cosine = (flat_a * flat_b).sum(1) / (flat_a.norm(dim=1) * flat_b.norm(dim=1))
+    angle = cosine.clamp(-1, 1).acos().reshape(-1, *[1] * (a.ndim - 1))
+    return torch.where(
+        angle.sin() < 1e-4,
+        torch.lerp(a, b, weight),
+        (torch.sin((1 - weight) * angle) * a + torch.sin(weight * angle) * b) / angle.sin(),
+    )
+
+
 def start_noise(n: int, dimensions: int, seed: int) -> Tensor:
-    """(n, dimensions) of N(0, I): the same seed gives the same first rows, whatever n."""
+    """ε (n, dimensions) ~ N(0, I): the same seed gives the same first rows, whatever n."""
     blocks = math.ceil(n * dimensions / 16)  # torch draws 16 normals at a time, and a last part block in another way
     numbers = torch.randn(16 * blocks, generator=torch.Generator().manual_seed(seed))
     return numbers[: n * dimensions].reshape(n, dimensions)
@@ -152,19 +177,22 @@ def sample(
 
 
 _IMPORTING = threading.Lock()
-SCHEDULER_CLASSES = ("DDPM", "DDIM", "PNDM", "DPMSolverMultistep", "UniPCMultistep", "HeunDiscrete", "EulerDiscrete")
+SCHEDULER_CLASSES = tuple(
+    f"{name}Scheduler"
+    for name in ("DDPM", "DDIM", "PNDM", "DPMSolverMultistep", "UniPCMultistep", "HeunDiscrete", "EulerDiscrete")
+)
 
 
-def _import_diffusers() -> Any:
-    """diffusers, its schedulers loaded. Here rather than above: it costs seconds, and a page should be up before.
+def import_diffusers(*names: str) -> Any:
+    """diffusers, its classes `names` loaded. Here rather than above: it costs seconds, and a page should be up before.
 
     One thread at a time: when two import it at once, its lazy loading leaves names missing for good.
     """
     with _IMPORTING:
         import diffusers
 
-        for name in SCHEDULER_CLASSES:
-            getattr(diffusers, f"{name}Scheduler")
+        for name in names:
+            getattr(diffusers, name)
         return diffusers
 
 
@@ -185,7 +213,7 @@ def make_scheduler(schedule: NoiseSchedule, config: SamplingConfig) -> Any:
     It is built on the table of just the timesteps it visits, and visits all of it: on the whole table DDIM and PNDM
     step T // steps down, which is not where the next timestep is unless `steps` divides T.
     """
-    diffusers = _import_diffusers()
+    diffusers = import_diffusers(*SCHEDULER_CLASSES)
     sampler = SAMPLERS[config.sampler]
     if config.steps > len(schedule):
         raise SamplerError(f"{config.steps} sampling steps do not fit into a schedule of T = {len(schedule)}.")
@@ -243,10 +271,11 @@ def _diffusers(
         extra["generator"] = generator
     if config.sampler == "ddim":
         extra["eta"] = config.eta
-    x = x * scheduler.init_noise_sigma
+    if scheduler.init_noise_sigma != 1:  # Euler and Heun keep x at σ/α scale, where it is √(1 + (σ/α)²) as large
+        x = x * float((1 + scheduler.sigmas[0].double().square()).sqrt())
     index = 0
     for calls, t in enumerate(scheduler.timesteps, start=1):
-        z = scheduler.scale_model_input(x, t)  # Euler and Heun keep x at σ/α scale; z has α² + σ² = 1
+        z = scheduler.scale_model_input(x, t)  # α² + σ² = 1 again
         alpha, sigma = _level(scheduler, calls - 1, t)
         x0 = denoise(z, alpha, sigma)
         eps = to_eps(x0, z, alpha, sigma)

@@ -176,13 +176,15 @@ def learning_rate_at(step: int, config: TrainingConfig, planned_steps: int | Non
 
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """The exponential moving average of the weights, after step number `step`.
+    """The exponential moving average of the weights, after step number `step`; buffers are copied.
 
     Early on it must forget its random start: (1 + n)/(10 + n) is below any usual decay for a while.
     """
     decay = min(decay, (1 + step) / (10 + step))
     for mean, parameter in zip(average.parameters(), network.parameters(), strict=True):
         mean.lerp_(parameter, 1 - decay)
+    for kept, buffer in zip(average.buffers(), network.buffers(), strict=True):
+        kept.copy_(buffer)  # batch norm's running statistics are averages already
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ class Trainer:
     ) -> None:
         self.network, self.x0, self.labels, self.classes = network, x0, labels, classes
         self.schedule, self.config = schedule, config
-        self.ema = copy.deepcopy(network).requires_grad_(False)
+        self.ema = copy.deepcopy(network).requires_grad_(False).eval()  # only ever read: batch norm must know
         self.generator = torch.Generator().manual_seed(seed)
         self._optimizer: Optimizer | None = None
         self.step_count = 0

@@ -14,7 +14,6 @@ import copy
 import dataclasses
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from torch import Tensor
 from playground.diffusion.exact import ExactDenoiser
 from playground.diffusion.metrics import Quality
 from playground.diffusion.sampling import SampleStep
+from playground.diffusion.timeline import Timeline
 from playground.diffusion.training import Trainer, TrainStep
 from playground.settings import SETTINGS
 from playground.storage import StorageError, decode, encode, flatten, unflatten
@@ -38,14 +38,6 @@ FORMAT = "diffusion-playground/toy/1"
 MAX_STEP = 10**9  # of a file's experiment
 SCHEDULE_KNOBS = ("schedule", "timesteps", "beta_start", "beta_end", "rescale_betas_zero_snr")
 RESTARTS = ("dataset", "points", "n_points", "seed", "conditional", "network", "training.prediction")
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """One place on the timeline: everything needed to go on from `step`."""
-
-    step: int
-    state: dict[str, Any]
 
 
 class ToyLab:
@@ -85,8 +77,7 @@ class ToyLab:
                 len(cloud.classes),
             )
             self._floors: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-            self.timeline: list[Checkpoint] = []
-            self._remember()
+            self.timeline = Timeline(self.trainer, SETTINGS.timeline_bytes)
             self.run += 1
 
     def reset(self) -> None:
@@ -133,40 +124,21 @@ class ToyLab:
         while steps is None or done < steps:
             with self._lock:  # `update`, `rewind` and `reset` wait for the end of a step
                 step = self.trainer.step()
-                if step.step >= self.timeline[-1].step * 1.08 + 4:
-                    self._remember()
+                self.timeline.keep_if_due()
             done += 1
             yield step
 
     # --- the timeline --------------------------------------------------------------------------------------------
 
-    def _remember(self) -> None:
-        """A checkpoint of now; early steps change most, so the steps kept lie closer together there."""
-        state = self.trainer.state_dict()
-        self.timeline.append(Checkpoint(self.step, state))
-        size = 4 * 4 * sum(p.numel() for p in self.trainer.network.parameters())  # weights, average, Adam's two
-        if len(self.timeline) > max(3, SETTINGS.timeline_bytes // size):
-            ratios = [
-                (after.step + 1) / (before.step + 1)
-                for before, after in zip(self.timeline, self.timeline[2:], strict=False)
-            ]
-            del self.timeline[1 + ratios.index(min(ratios))]
-
     def keep(self) -> None:
         """Put this very step on the timeline."""
         with self._lock:
-            if self.timeline[-1].step != self.step:
-                self._remember()
+            self.timeline.keep()
 
     def rewind(self, step: int) -> int:
-        """Back to the last checkpoint at or before `step`, or the first; training from there forks, later ones go.
-
-        Returns the step arrived at.
-        """
+        """`Timeline.rewind`: back to the last checkpoint at or before `step`. Returns the step arrived at."""
         with self._lock:
-            self.timeline = [c for c in self.timeline if c.step <= step] or self.timeline[:1]
-            self.trainer.load_state_dict(self.timeline[-1].state)
-            return self.step
+            return self.timeline.rewind(step)
 
     # --- keeping it ----------------------------------------------------------------------------------------------
 
@@ -215,8 +187,7 @@ class ToyLab:
             self.trainer.load_state_dict(filled)
         except (KeyError, ValueError, RuntimeError, TypeError, OverflowError) as error:
             raise LabError("This experiment's weights do not fit the network in its configuration.") from error
-        self.timeline = []
-        self._remember()
+        self.timeline = Timeline(self.trainer, SETTINGS.timeline_bytes)
 
     # --- looking: all of it at one moment, whatever other threads turn meanwhile ----------------------------------
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import textwrap
 from typing import Any
 
 from playground.diffusion import prediction, sampling, schedules, training
@@ -12,6 +10,7 @@ from playground.diffusion.exact import ExactDenoiser, GaussianMixture
 from playground.diffusion.training import Trainer
 from playground.toy.config import ToyConfig
 from playground.toy.network import PointMLP
+from playground.ui.common import source
 
 # Which text belongs to which group of knobs
 EXPLAINS = {
@@ -91,18 +90,14 @@ samples where no data can be.
 }
 
 
-def _source(*parts: Any) -> str:
-    return "\n\n".join(textwrap.dedent(inspect.getsource(part)).rstrip() for part in parts)
-
-
 RUNNING_CODE: dict[str, str] = {
-    "Training": _source(Trainer.step, training.draw_batch, training.draw_levels, training.Batch),
-    "Network": _source(PointMLP),
-    "Sampling": _source(sampling._diffusers, sampling.make_scheduler, sampling.guide),
-    "Predictions": _source(prediction.target, prediction.to_x0, prediction.to_eps),
-    "Schedules": _source(schedules.linear, schedules.cosine, schedules.karras, schedules.flow, schedules.NoiseSchedule),
-    "Exact score": _source(ExactDenoiser, GaussianMixture),
-    "Langevin": _source(sampling._langevin_move, sampling._annealed_langevin, sampling._langevin),
+    "Training": source(Trainer.step, training.draw_batch, training.draw_levels, training.Batch),
+    "Network": source(PointMLP),
+    "Sampling": source(sampling._diffusers, sampling.make_scheduler, sampling.guide),
+    "Predictions": source(prediction.target, prediction.to_x0, prediction.to_eps),
+    "Schedules": source(schedules.linear, schedules.cosine, schedules.karras, schedules.flow, schedules.NoiseSchedule),
+    "Exact score": source(ExactDenoiser, GaussianMixture),
+    "Langevin": source(sampling._langevin_move, sampling._annealed_langevin, sampling._langevin),
 }
 
 

@@ -13,7 +13,7 @@ from playground.diffusion.sampling import SAMPLERS
 from playground.diffusion.schedules import MAX_TIMESTEPS, SCHEDULES
 from playground.diffusion.training import DECAYS
 from playground.settings import SETTINGS
-from playground.toy import LabError, ToyConfig
+from playground.toy import LabError
 from playground.toy.data import DATASETS
 from playground.toy.network import ACTIVATIONS
 from playground.toy.own import MAX_CLASSES
@@ -26,8 +26,8 @@ Control = gr.Dropdown | gr.Slider | gr.Checkbox
 
 @dataclass(frozen=True)
 class Knob:
-    """`path` names the field of ToyConfig. With `choices` a list, with `limits` (least, most, step) a slider, else a
-    checkbox; `info` is the one line that says what turning it does. `more`: among the rarely used.
+    """`path` names the configuration's field. With `choices` a list, with `limits` (least, most, step) a slider, else
+    a checkbox; `info` is the one line that says what turning it does. `more`: among the rarely used.
     """
 
     path: str
@@ -37,7 +37,7 @@ class Knob:
     limits: tuple[float, float, float] | None = None
     more: bool = False
 
-    def component(self, config: ToyConfig) -> Control:
+    def component(self, config: Any) -> Control:
         """The control, showing what `config` says."""
         shared: dict[str, Any] = {"label": self.label, "info": self.info, "value": self.value(config)}
         if self.choices:
@@ -47,7 +47,7 @@ class Knob:
             return gr.Slider(low, high, step=step, buttons=[], **shared)
         return gr.Checkbox(**shared)
 
-    def value(self, config: ToyConfig) -> Any:
+    def value(self, config: Any) -> Any:
         """What `config` says."""
         if self.path == "dataset" and config.points is not None:
             return OWN

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from playground.sessions import Sessions
+from playground.ui.mnist_tab import MnistTab
 from playground.ui.toy_tab import ToyTab
 
 HEADER = """
@@ -26,8 +27,11 @@ def build(sessions: Sessions) -> gr.Blocks:
         title="Diffusion Playground", fill_width=True, analytics_enabled=False, delete_cache=(3600, 3600)
     ) as page:
         gr.HTML(HEADER, js_on_load=THEME_BUTTON, apply_default_css=False)
-        with gr.Tabs(), gr.Tab("Toy lab", id="toy"):
-            ToyTab(sessions)
+        with gr.Tabs():
+            with gr.Tab("Toy lab", id="toy"):
+                ToyTab(sessions)
+            with gr.Tab("MNIST", id="mnist"):
+                MnistTab(sessions)
         gr.HTML(FOOTER, apply_default_css=False)
 
         def leave(request: gr.Request) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+STYLE = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("style.css", "digits.css"))
 
 
 def theme() -> gr.themes.Base:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import csv
-import html
 import io
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from playground.toy.live import Frame, live, look
 from playground.toy.network import NetworkError
 from playground.toy.own import cloud_from_strokes, read_points
 from playground.turns import TURNS, in_turns
+from playground.ui.common import MATHS, QUIET, Update, file_message, notice
 from playground.ui.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
 from playground.ui.knobs import GROUPS, KNOBS, NOTHING, OWN, Control, Knob
 from playground.ui.live.stage import channel, pack_frame, pack_scene, stage
@@ -37,7 +35,6 @@ REFUSALS = (LabError, DataError, ScheduleError, TrainingError, SamplerError, Net
 MIXED = "mixed"  # a recipe with knobs turned
 QUALITY_SAMPLES = 2_000
 TAKE_HOME_SAMPLES = 5_000
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "toy-aside"}
 LONG: dict[str, Any] = {
     **QUIET,
@@ -48,12 +45,7 @@ LONG: dict[str, Any] = {
 COPY_LINK = """() => navigator.clipboard
     ? navigator.clipboard.writeText(location.href) : prompt("This address holds the experiment:", location.href)"""
 
-Update = dict[Any, Any]
 Change = Callable[[Visitor], str | None]  # a word on what happened; None when there was nothing to do
-
-
-def _notice(text: str, wrong: bool = False) -> str:
-    return f'<span class="{"pg-wrong" if wrong else ""}" role="status">{html.escape(text)}</span>' if text else ""
 
 
 class ToyTab:
@@ -81,14 +73,14 @@ class ToyTab:
                     info="A whole set of knobs at once.",
                     filterable=False,
                 )
-                self.notices["Recipe"] = gr.HTML(_notice(PRESETS["fast"].about), elem_classes="pg-notice")
+                self.notices["Recipe"] = gr.HTML(notice(PRESETS["fast"].about), elem_classes="pg-notice")
                 for name in GROUPS:
                     with gr.Accordion(name, open=name in ("Data", "Learning"), elem_classes="pg-group"):
                         self._lay_out_group(name)
         with gr.Accordion("How it works", open=False, elem_id="how") as self.how, gr.Tabs() as self.how_tabs:
             for title, text in HOW_IT_WORKS.items():
                 with gr.Tab(title, id=title):
-                    gr.Markdown(text, latex_delimiters=[{"left": "$", "right": "$", "display": False}])
+                    gr.Markdown(text, latex_delimiters=MATHS)
         with gr.Accordion("The code that is running", open=False), gr.Tabs():
             for title, source in RUNNING_CODE.items():
                 with gr.Tab(title):
@@ -158,7 +150,7 @@ class ToyTab:
                     control.release(self._turning(knob, group, dragged=False), trigger_mode="multiple", **raw)
         measuring = self.measure.click(self._measure, outputs=[self.notices["Sampling"]], **LONG)
         self.stop.click(
-            lambda: _notice("Stopped."), outputs=[self.notices["Sampling"]], cancels=[measuring], queue=False, **QUIET
+            lambda: notice("Stopped."), outputs=[self.notices["Sampling"]], cancels=[measuring], queue=False, **QUIET
         )
         self.save.click(self._save, outputs=[self.files, self.notices["Home"]], **ASIDE)
         self.table.click(self._table, outputs=[self.files, self.notices["Home"]], **LONG)
@@ -181,7 +173,7 @@ class ToyTab:
             self.scene: self._scene(visitor),
             self.preset: preset_of(lab.config) or MIXED,
             self.recipe: recipe_code(lab.config),
-            self.notices[group]: _notice(message),
+            self.notices[group]: notice(message),
             **self._knobs(lab, knobs),
         }
         if lab.step and not visitor.training:
@@ -211,14 +203,14 @@ class ToyTab:
         try:
             visitor = self._visitor(request)
         except Gone as refusal:
-            return {self.notices[group]: _notice(str(refusal), wrong=True)}
+            return {self.notices[group]: notice(str(refusal), wrong=True)}
         lab = visitor.lab
         try:
             with visitor.lock:  # one change after the other
                 old, message = lab.config, change(visitor)
         except REFUSALS as refusal:
             still = KNOBS if knob is None else [] if dragged else [knob]
-            return {self.notices[group]: _notice(str(refusal), wrong=True), **self._knobs(lab, still)}
+            return {self.notices[group]: notice(str(refusal), wrong=True), **self._knobs(lab, still)}
         if message is None:
             return gr.skip()
         if knob is None:
@@ -408,14 +400,14 @@ class ToyTab:
             now = lab.now()
             for step in in_turns(now.sampling(QUALITY_SAMPLES)):
                 if step.index % 20 == 0:
-                    yield _notice(f"Sampling: step {step.index} of about {now.config.sampling.steps} …")
+                    yield notice(f"Sampling: step {step.index} of about {now.config.sampling.steps} …")
             with TURNS.work():
                 quality = now.judge(step.x)
         except REFUSALS as refusal:
-            yield _notice(str(refusal), wrong=True)
+            yield notice(str(refusal), wrong=True)
             return
         off = "" if quality.off is None else f" · off the support {quality.off:.1%} (floor {quality.off_floor:.1%})"
-        yield _notice(
+        yield notice(
             f"Sliced Wasserstein-2 {quality.distance:.4f} (floor {quality.distance_floor:.4f}) · energy distance "
             f"{quality.energy:.5f} (floor {quality.energy_floor:.5f}){off} · N = {quality.n:,}, "
             f"{SAMPLERS[now.config.sampling.sampler].title}, {step.calls} network calls, seed 0, step {now.step:,}"
@@ -425,10 +417,10 @@ class ToyTab:
         try:
             lab = self._visitor(request).lab
         except Gone as refusal:
-            return {self.notices["Home"]: _notice(str(refusal), wrong=True)}
+            return {self.notices["Home"]: notice(str(refusal), wrong=True)}
         return {
-            self.files: _file(f"toy-lab-step-{lab.step}.safetensors", lab.to_bytes()),
-            self.notices["Home"]: _notice(f"Saved: step {lab.step:,}, with all knobs, weights and random numbers."),
+            self.files: file_message(f"toy-lab-step-{lab.step}.safetensors", lab.to_bytes()),
+            self.notices["Home"]: notice(f"Saved: step {lab.step:,}, with all knobs, weights and random numbers."),
         }
 
     def _table(self, request: gr.Request) -> Iterator[Update]:
@@ -439,21 +431,15 @@ class ToyTab:
             for step in in_turns(lab.sampling(TAKE_HOME_SAMPLES)):
                 if step.index % 20 == 0:
                     progress = f"Sampling: step {step.index} of {lab.config.sampling.steps} …"
-                    yield {self.notices["Home"]: _notice(progress)}
+                    yield {self.notices["Home"]: notice(progress)}
         except REFUSALS as refusal:
-            yield {self.notices["Home"]: _notice(str(refusal), wrong=True)}
+            yield {self.notices["Home"]: notice(str(refusal), wrong=True)}
             return
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(["x", "y"])
         writer.writerows([f"{a:.6g}", f"{b:.6g}"] for a, b in step.x.tolist())
         yield {
-            self.files: _file(f"toy-lab-samples-step-{lab.step}.csv", text.getvalue().encode()),
-            self.notices["Home"]: _notice(f"{TAKE_HOME_SAMPLES:,} samples at step {lab.step:,}, seed 0."),
+            self.files: file_message(f"toy-lab-samples-step-{lab.step}.csv", text.getvalue().encode()),
+            self.notices["Home"]: notice(f"{TAKE_HOME_SAMPLES:,} samples at step {lab.step:,}, seed 0."),
         }
-
-
-def _file(name: str, data: bytes) -> str:
-    """A file for the browser to save, as a message of the toy-file channel."""
-    at = time.time_ns()  # the page hears of new values alone: without it, the same file could not be saved twice
-    return pack({"name": name, "base64": base64.b64encode(data).decode(), "at": at})

@@ -160,7 +160,7 @@ def test_euler_is_the_ode_step(name: str) -> None:
     schedule = make_schedule(name, 30)
     ours = states(schedule, SamplingConfig("euler", steps=30))
     ratios = [*(schedule.sigmas / schedule.alphas).flip(0).tolist(), 0.0]
-    x = ratios[0] * start_noise(16, 2, 0).double()
+    x = math.sqrt(1 + ratios[0] ** 2) * start_noise(16, 2, 0).double()  # of unit variance at α² + σ² = 1
     for k, (ratio, after) in enumerate(pairwise(ratios)):
         alpha = 1 / math.sqrt(1 + ratio**2)
         np.testing.assert_allclose(ours[k].x, alpha * x, rtol=0, atol=2e-4)
@@ -501,8 +501,6 @@ def test_the_first_state_is_the_start_noise(sampler: str, name: str) -> None:
     spacing = "trailing" if "trailing" in SAMPLERS[sampler].spacings else "default"  # "leading" starts below T-1
     first = states(schedule, SamplingConfig(sampler, steps=10, spacing=spacing))[0]
     scale = float(schedule.scales[49])
-    if sampler in ("euler", "heun"):  # they start from σε, as if α were 0
-        scale *= math.sqrt(1 - float(schedule.alphas_cumprod[49]))
     assert first.t == pytest.approx(49, abs=0.01)
     assert first.alpha == pytest.approx(float(schedule.alphas[49]), abs=1e-4)
     assert first.sigma == pytest.approx(float(schedule.sigmas[49]), abs=1e-4)

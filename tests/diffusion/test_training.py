@@ -244,6 +244,30 @@ def test_the_average_of_the_weights(decay: float) -> None:
         assert ema.item() == network.weight.item()
 
 
+class Normed(nn.Module):
+    """Batch norm and a line: a network with statistics beside its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.line = nn.BatchNorm1d(2), Line()
+
+    def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.line(self.norm(x), alpha, sigma, labels)
+
+
+def test_the_average_has_the_statistics_of_batch_norm_and_only_reads_them() -> None:
+    run = trainer(TrainingConfig(batch_size=64, ema_decay=0.999), Normed(), x0=cloud() + 3)
+    list(run.steps(30))
+    found, expected = dict(run.ema.named_buffers()), dict(run.network.named_buffers())
+    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+    assert (found["norm.running_mean"] > 1).all()  # of data around 3 and noise, not of the start
+    assert found["norm.num_batches_tracked"] == 30
+    # Nothing that is asked of the average changes it, nor what it says of another row.
+    x, level = cloud(4), (torch.tensor(0.6), torch.tensor(0.8))
+    torch.testing.assert_close(run.ema(x, *level)[:1], run.ema(x[:1], *level))
+    assert torch.equal(run.ema.get_buffer("norm.running_mean"), expected["norm.running_mean"])
+
+
 @pytest.mark.parametrize("taken_at", [0, 1, 25])
 @pytest.mark.parametrize("decay", ["with_time", "cosine"])
 def test_a_state_continues_to_the_bit(taken_at: int, decay: Any) -> None:

@@ -1,7 +1,7 @@
 // Small line charts on a canvas: thin lines, direct labels, at most a few thousand points. No state of their own.
 const niceNumber = (v) => (v === 0 ? "0" : Math.abs(v) >= 1000 ? `${+(v / 1000).toPrecision(3)}k` : `${+v.toPrecision(2)}`);
 
-// chart: {series: [{x, y, color, dash, label, below}], xLabel, yLog, yFrom0, cursor, empty}
+// chart: {series: [{x, y, color, dash, label, below}], xLabel, yLog, yFrom0, yTo, cursor, empty}
 function drawChart(canvas, chart, ink) {
   const scale = window.devicePixelRatio || 1;
   const width = canvas.clientWidth, height = canvas.clientHeight;
@@ -13,7 +13,7 @@ function drawChart(canvas, chart, ink) {
   g.clearRect(0, 0, width, height);
   const left = 38, right = 8, top = 8, bottom = 20;
   const fy = chart.yLog ? (v) => Math.log10(Math.max(v, 1e-6)) : (v) => v;
-  let x0 = Infinity, x1 = -Infinity, y0 = chart.yFrom0 ? 0 : Infinity, y1 = -Infinity;
+  let x0 = Infinity, x1 = -Infinity, y0 = chart.yFrom0 ? 0 : Infinity, y1 = chart.yTo ?? -Infinity;
   for (const { x, y } of chart.series) {
     for (let i = 0; i < y.length; i++) {
       x0 = Math.min(x0, x[i]); x1 = Math.max(x1, x[i]);

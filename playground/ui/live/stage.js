@@ -1,17 +1,8 @@
 // The toy lab's stage: one canvas, its transport bar, its charts. Python sends scenes, frames and studies (see stage.py);
 // everything between two of them (tweening, scrubbing, the forward process, density) happens here, without a request.
 
-const COLOUR = { data: "#6b7280", samples: "#e69f00", x0: "#009e73", noise: "#0072b2", exact: "#cc79a7", warning: "#d55e00" };
-const MAX_FRAMES = 300;
-const SILENCE = 45_000; // ms without a frame: even a full class hears sooner
 const PLAY_SECONDS = 5; // one pass through all of t at speed 1
 const SPEEDS = { auto: "auto", max: 0, "100 / s": 100, "20 / s": 20, "5 / s": 5, "1 / s": 1 };
-
-const icon = (path) => `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${path}"/></svg>`;
-const ICON = {
-  play: icon("M4 2l10 6-10 6z"), stop: icon("M3 2h4v12H3zM9 2h4v12H9z"),
-  toNoise: icon("M2 2h2v12H2zM14 2v12L5 8z"), toData: icon("M12 2h2v12h-2zM2 2l9 6-9 6z"),
-};
 
 const root = element.querySelector(".pg-toy");
 root.innerHTML = `
@@ -83,7 +74,6 @@ const find = (selector) => root.querySelector(selector);
 const canvas = find("canvas[data-testid]");
 let g = canvas.getContext("2d"); // where drawing goes: the stage, or for a moment its backdrop
 const slider = find(".pg-t"), timeSlider = find(".pg-time"), status = find(".pg-status"), hint = find(".pg-hint");
-const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 const S = {
   scene: null, arrays: {}, study: null, exact: null, run: -1, step: 0, training: false, begun: false, wish: "", rewound: null,
@@ -97,10 +87,6 @@ const S = {
 // --- what stands where -------------------------------------------------------------------------------------------------
 
 const lastT = () => (S.scene ? S.scene.T - 1 : 999);
-const table = (values, t) => {
-  const low = Math.min(Math.floor(t), values.length - 1), high = Math.min(low + 1, values.length - 1);
-  return values[low] + (t - low) * (values[high] - values[low]);
-};
 const levelAt = (t) => [table(S.arrays.alphas.data, t), table(S.arrays.sigmas.data, t)];
 
 function forwardAt(t) { // x_t = α_t x_0 + σ_t ε, in the data's coordinates
@@ -143,10 +129,6 @@ function fieldAt(kind, t) {
 }
 
 // --- drawing -----------------------------------------------------------------------------------------------------------
-
-const dark = () => document.body.classList.contains("dark");
-const ink = () => (dark() ? { line: "#2f3542", faint: "#9aa3b2", text: "#d5dae3", data: "#9ca3af", back: "#10141c" }
-  : { line: "#e5e7eb", faint: "#6b7280", text: "#374151", data: COLOUR.data, back: "#ffffff" });
 
 function view() { // data coordinates -> pixels
   const scale = window.devicePixelRatio || 1, size = canvas.clientWidth;
@@ -425,7 +407,7 @@ function onFrame(text) {
       if (S.playing) { play(0); setT(0); } // the data's way into noise made room for the first samples
     }
     if (!S.frames.length || meta.step > S.frames.at(-1).step) S.frames.push({ step: meta.step, x: arrays.x.data });
-    if (S.frames.length > MAX_FRAMES) thinFrames();
+    if (S.frames.length > MAX_FRAMES) thinFrames(S.frames);
     if (S.rewound == null) glideTo(arrays.x.data, now);
     canvas.dataset.frames = Number(canvas.dataset.frames) + 1;
     canvas.dataset.step = meta.step;
@@ -458,23 +440,6 @@ function glideTo(x, now) {
   S.lastFrameAt = now;
   if (!S.shown || S.shown.length !== x.length) S.shown = x.slice();
   S.from = S.shown.slice(); S.to = x; S.tweenAt = now;
-}
-
-function thin(line) { // keep the chart light: drop every second point of the older half
-  if (line.x.length <= 600) return;
-  for (const values of [line.x, line.y]) {
-    const kept = values.filter((_, i) => i > values.length / 2 || i % 2 === 0);
-    values.splice(0, values.length, ...kept);
-  }
-}
-
-function thinFrames() { // like the lab's timeline: early steps change most, so their frames lie closer together
-  let at = 1, least = Infinity;
-  for (let i = 1; i < S.frames.length - 1; i++) {
-    const ratio = (S.frames[i + 1].step + 1) / (S.frames[i - 1].step + 1);
-    if (ratio < least) { least = ratio; at = i; }
-  }
-  S.frames.splice(at, 1);
 }
 
 function askForScore() {
@@ -533,12 +498,6 @@ const actions = {
   },
 };
 
-function download(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob); link.download = name;
-  link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
-
 root.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
@@ -560,9 +519,7 @@ find(".pg-score").addEventListener("change", (event) => {
   words(); wake();
 });
 document.addEventListener("keydown", (event) => {
-  if (!root.offsetParent || S.drawing || event.ctrlKey || event.metaKey || event.altKey) return;
-  const here = document.activeElement;
-  if (here && here !== canvas && here.matches("input, textarea, select, button, [contenteditable], [role=tab], [role=listbox], [role=option]")) return;
+  if (S.drawing || !keyIsOurs(event, root, canvas)) return;
   const fine = Math.max(1, Math.round(lastT() / 100));
   const keys = {
     " ": () => actions[S.training ? "pause" : "train"](), ".": actions.one_step,
@@ -591,10 +548,7 @@ for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (
 new ResizeObserver(() => { S.chartsDirty = true; wake(); }).observe(root);
 new MutationObserver(() => { S.chartsDirty = true; wake(); }).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 document.addEventListener("playground:toy-scene", (event) => onScene(event.detail));
-document.addEventListener("playground:toy-file", (event) => {
-  const { name, base64 } = unpack(event.detail).meta;
-  download(new Blob([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))]), name);
-});
+document.addEventListener("playground:toy-file", (event) => saveFile(event.detail));
 document.addEventListener("playground:toy-look", (event) => onFrame(event.detail));
 watch("value", () => { if (props.value) onFrame(props.value); });
 setInterval(() => { // a lost connection must not leave the page waiting for ever

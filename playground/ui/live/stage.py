@@ -35,7 +35,7 @@ def stage() -> gr.HTML:
     return gr.HTML(
         value="",
         html_template='<div class="pg-toy"></div>',
-        js_on_load=script("wire.js", "charts.js", "stage.js"),
+        js_on_load=script("wire.js", "common.js", "charts.js", "stage.js"),
         apply_default_css=False,
         elem_classes="pg-live",
     )
@@ -94,7 +94,7 @@ def pack_frame(frame: Frame, **meta: Any) -> str:
         "calls": frame.calls,
         **meta,
     }
-    return pack(facts, x=(frame.x, "i16"), **(_study(frame.study) if frame.study else {}))
+    return pack(facts, compress=False, x=(frame.x, "i16"), **(_study(frame.study) if frame.study else {}))
 
 
 def _study(study: Study) -> dict[str, tuple[torch.Tensor, Kind]]:

@@ -1,0 +1,6 @@
+"""Diffusion on images one knows: digits, with a model that ships and one that is trained live."""
+
+from playground.mnist.generate import GenerateError, ImagePath, Request
+from playground.mnist.lab import ForwardTable, MnistLab
+
+__all__ = ["ForwardTable", "GenerateError", "ImagePath", "MnistLab", "Request"]

@@ -1,0 +1,269 @@
+"""Cold diffusion (Bansal et al. 2022, arXiv 2208.09392): blur or coarse pixels in place of noise.
+
+Forward   x_s = D(x_0, s), severity s = 0 … T: the same picture gives the same x_s, nothing is random
+Training  a restorer R(x_s, s) → x̂_0 under ‖R(D(x_0, s), s) - x_0‖₁ (equation 1)
+Reverse   x_{s-1} = x_s - D(x̂_0, s) + D(x̂_0, s - 1) with x̂_0 = R(x_s, s) (Algorithm 2)
+
+`python -m playground.mnist.cold --kind blur --out FOLDER` trains the restorer that ships.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from playground.diffusion.schedules import make_schedule
+from playground.diffusion.training import Batch, Trainer, TrainingConfig
+from playground.mnist.data import MNIST, ImageSet, mnist
+from playground.mnist.networks import NetworkConfig, make_network
+from playground.mnist.weights import encode_weights, load_weights
+from playground.storage import write_atomically
+
+Kind = Literal["blur", "pixelate"]
+Algorithm = Literal["naive", "improved"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+SIZE = 28
+CHANNELS = (24, 32)
+T = 20  # the highest severity
+FIRST_BLUR, LAST_BLUR = 0.5, 16.0  # σ_1 and σ_T in pixels: after σ_T a digit's pixels differ by less than a grey level
+BLOCKS = (2, 4, 7, 14, 28)  # pixels: grids of 14, 7, 4, 2 and at last 1
+FITTED_ON = 10_000  # digits that the start of a generation is fitted to
+TRAINING = TrainingConfig(
+    prediction="x0",
+    noise_levels="angle",  # all severities alike
+    batch_size=64,
+    optimizer="muon",
+    learning_rate=2e-3,
+    weight_decay=0.01,
+    warmup_steps=100,
+    max_grad_norm=1.0,
+    decay="late_cosine",
+    ema_decay=0.999,
+)
+
+
+class ColdError(ValueError):
+    """Cold diffusion cannot do this; the message says why and what it can."""
+
+
+class Degradation:
+    """D(x_0, s) = A_s x_0 A_sᵀ: rows and columns alike, linear in x_0, A_0 the identity.
+
+    "blur": Gaussian blurs of growing width one after another, reflected at the borders; "pixelate": averages over
+    growing blocks, blended between two sizes. `matrices` (T + 1, 28, 28). Raises ColdError for an unknown kind.
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        if kind not in KINDS:
+            raise ColdError(f"{kind!r} is no degradation. Choose one of: {', '.join(KINDS)}.")
+        self.kind = kind
+        self.matrices = (_blurs() if kind == "blur" else _pixelations()).float()
+
+    def __call__(self, x0: Tensor, severity: int | Tensor) -> Tensor:
+        """x_s for `x0` (N, C, 28, 28) at one severity in 0 … T, or at one for each image, (N,) int64.
+
+        Raises ColdError for a severity outside, or images of another size.
+        """
+        if x0.shape[-2:] != (SIZE, SIZE):
+            raise ColdError(f"Cold diffusion works on {SIZE}×{SIZE} images, not on {tuple(x0.shape)}. Resize them.")
+        severities = torch.as_tensor(severity)
+        if severities.is_floating_point() or not ((severities >= 0) & (severities <= T)).all():
+            raise ColdError(f"The severity must be a whole number in 0 … {T}; it is {severity}.")
+        a = self.matrices[severities]
+        if a.ndim == 3:
+            a = a[:, None]  # (N, 1, 28, 28): each image its own
+        return a @ x0 @ a.mT
+
+
+def _blurs() -> Tensor:
+    """(T + 1, 28, 28): exp(-σ²/2 · L), L the second difference with reflecting borders. This is Gaussian blur for
+    pixels (Lindeberg 1990): no weight is negative, and two in a row are one with σ² = σ_a² + σ_b².
+    """
+    neighbours = torch.diag(torch.ones(SIZE - 1, dtype=torch.float64), 1)
+    neighbours = neighbours + neighbours.T
+    laplacian = neighbours.sum(0).diag() - neighbours
+    widths = torch.zeros(T + 1, dtype=torch.float64)
+    widths[1:] = torch.logspace(math.log2(FIRST_BLUR), math.log2(LAST_BLUR), T, base=2)  # σ_s, as in §5.2
+    return torch.linalg.matrix_exp(-0.5 * widths.square()[:, None, None] * laplacian)
+
+
+def _pixelations() -> Tensor:
+    """(T + 1, 28, 28): averages over blocks, each size of the one before, so that no state tells more than an earlier
+    one though 4 does not divide 7; evenly blended in between.
+    """
+    stages = [torch.eye(SIZE, dtype=torch.float64)]
+    for block in BLOCKS:
+        average = torch.block_diag(*[torch.full((block, block), 1 / block)] * (SIZE // block)).double()
+        stages.append(average @ stages[-1])
+    place = torch.linspace(0, len(BLOCKS), T + 1, dtype=torch.float64)
+    before = place.long().clamp_max(len(BLOCKS) - 1)
+    table = torch.stack(stages)
+    return torch.lerp(table[before], table[before + 1], (place - before)[:, None, None])
+
+
+class Restorer(nn.Module):
+    """R(x_s, s) → x̂_0: the small U-Net, told the severity as the angle s/T · π/2; it predicts x_0 - x_s."""
+
+    def __init__(self, classes: int = 10, seed: int = 0) -> None:
+        super().__init__()
+        self.network = make_network(NetworkConfig("small", CHANNELS), (1, SIZE, SIZE), classes, seed)
+
+    def forward(self, x: Tensor, severity: int | Tensor, labels: Tensor | None = None) -> Tensor:
+        """`x` (N, 1, 28, 28), `severity` a number or (N,), `labels` (N,) or None = unknown → (N, 1, 28, 28)."""
+        angle = torch.as_tensor(severity).reshape(-1, 1, 1, 1) * (math.pi / 2 / T)
+        return x + self.network(x, angle.cos(), angle.sin(), labels)
+
+
+@dataclass(frozen=True)
+class ColdStep:
+    """One state on the way back: x_s (N, 1, 28, 28), and x̂_0 as the restorer reads it. At s = 0, x is the result."""
+
+    index: int  # k = 0 … start
+    severity: int  # s
+    x: Tensor
+    x0: Tensor
+
+
+@torch.no_grad()
+def restore(
+    restorer: Callable[[Tensor, int, Tensor | None], Tensor],
+    degradation: Degradation,
+    x: Tensor,
+    start: int,
+    algorithm: Algorithm = "improved",
+    labels: Tensor | None = None,
+) -> Iterator[ColdStep]:
+    """From `x` (N, 1, 28, 28) at severity `start` back to 0: start + 1 states, the last one the result.
+
+    "naive" is Algorithm 1 of Bansal et al. 2022, "improved" Algorithm 2: what the restorer gets wrong in the same way
+    at s and s - 1 cancels (§3.3). `labels` (N,): the classes to restore to. Raises ColdError.
+    """
+    if algorithm not in get_args(Algorithm):
+        raise ColdError(f"{algorithm!r} is no algorithm. Choose one of: {', '.join(get_args(Algorithm))}.")
+    if not 1 <= start <= T:
+        raise ColdError(f"Restoring starts from a severity in 1 … {T}; it is {start}.")
+    for severity in range(start, 0, -1):
+        x0 = restorer(x, severity, labels)
+        yield ColdStep(start - severity, severity, x, x0)
+        less = degradation(x0, severity - 1)
+        x = less if algorithm == "naive" else x - degradation(x0, severity) + less
+    yield ColdStep(start, 0, x, x)
+
+
+def draw_degraded(
+    degradation: Degradation, severity: int, images: ImageSet, labels: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Where a generation starts: x_s (N, 1, 28, 28) of no picture, one for each of `labels` (N,).
+
+    From the Gaussian with the mean and covariance of D(x_0, s) over `images` of that class. Raises ColdError.
+    """
+    known = torch.empty(0) if images.labels is None else images.labels[:FITTED_ON]
+    if not torch.isin(labels, known).all():
+        raise ColdError("There are no images of all these classes to start from.")
+    x = torch.empty(len(labels), 1, SIZE, SIZE)
+    for label in labels.unique():
+        degraded = degradation(images[(known == label).nonzero()[:, 0]], severity)  # (M, 1, 28, 28)
+        mean, rows = degraded.mean(0), labels == label
+        # Their deviations in a random mixture have their own covariance: no matrix root is needed.
+        mixture = torch.randn(int(rows.sum()), len(degraded), generator=generator) / math.sqrt(len(degraded))
+        x[rows] = mean + torch.tensordot(mixture, degraded - mean, 1)
+    return x
+
+
+def psnr(a: Tensor, b: Tensor) -> float:
+    """Peak signal-to-noise ratio of images (N, …) in [-1, 1], in dB, the mean over images."""
+    error = (a - b).square().flatten(1).mean(1)
+    return (10 * torch.log10(4 / error)).mean().item()
+
+
+class ColdTrainer(Trainer):
+    """The playground's own training loop, with a degraded picture in place of a noisy one and the paper's L1 loss."""
+
+    def __init__(self, degradation: Degradation, images: ImageSet, seed: int) -> None:
+        classes = len(images.classes)
+        network = Restorer(classes, seed)
+        super().__init__(network, images, make_schedule("cosine", 1000), TRAINING, seed, images.labels, classes)
+        self.degradation = degradation
+
+    def backward(self, batch: Batch) -> Tensor:
+        """‖R(D(x_0, s), s) - x_0‖₁, equation 1, at the severity s whose angle the batch's noise level has."""
+        angle = torch.atan2(batch.sigma, batch.alpha).flatten()
+        severity = (angle / (math.pi / 2) * T).long().clamp_max(T - 1) + 1  # each of 1 … T
+        loss = F.l1_loss(self.network(self.degradation(batch.x0, severity), severity, batch.labels), batch.x0)
+        loss.backward()
+        return loss.detach()
+
+
+@torch.no_grad()
+def measure(restorer: Restorer, degradation: Degradation, x0: Tensor) -> list[dict[str, float]]:
+    """PSNR in dB on `x0` (N, 1, 28, 28), classes unknown: degraded, restored at once, and by each algorithm."""
+    rows = []
+    for severity in (T * k // 4 for k in (1, 2, 3, 4)):
+        x = degradation(x0, severity)
+        row = {"severity": severity, "degraded": psnr(x, x0), "at_once": psnr(restorer(x, severity), x0)}
+        for algorithm in get_args(Algorithm):
+            *_, last = restore(restorer, degradation, x, severity, algorithm)
+            row[algorithm] = psnr(last.x, x0)
+        rows.append({name: round(value, 2) for name, value in row.items()})
+    return rows
+
+
+def load_restorer(kind: Kind, folder: Path = MNIST) -> tuple[Restorer, Degradation]:
+    """The restorer that ships for `kind`, and what it restores from. Raises ColdError for an unknown kind, WeightsError
+    for a damaged or foreign file.
+    """
+    restorer, degradation = Restorer(), Degradation(kind)
+    load_weights(restorer, folder / f"restorer-{kind}.safetensors")
+    return restorer.requires_grad_(False).eval(), degradation
+
+
+def main(arguments: list[str]) -> None:
+    """Train, write the weights, read them back as they will be used, and write what they reach into the card."""
+    parser = argparse.ArgumentParser(prog="python -m playground.mnist.cold", description="Train a restorer of digits.")
+    parser.add_argument("--out", type=Path, required=True, help="folder for restorer-KIND.safetensors and its card")
+    parser.add_argument("--kind", choices=KINDS, required=True)
+    parser.add_argument("--steps", type=int, default=5_000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    out, kind, images = options.out, options.kind, mnist()
+
+    torch.set_num_threads(1)  # sums in one order: the same seed gives the same weights
+    started = time.process_time()
+    trainer = ColdTrainer(Degradation(kind), images, options.seed)
+    for _ in tqdm(trainer.steps(options.steps), total=options.steps, mininterval=5):
+        pass
+    seconds = time.process_time() - started
+    weights = encode_weights(trainer.ema)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / f"restorer-{kind}.safetensors", weights)
+    restorer, degradation = load_restorer(kind, out)  # rounded to half precision
+    card = {
+        "data": {"name": images.name, "images": len(images), "shape": images.shape},
+        "classes": images.classes,
+        "recipe": {"kind": kind, "channels": CHANNELS, "loss": "l1", "steps": options.steps, "seed": options.seed}
+        | dataclasses.asdict(TRAINING),
+        "parameters": sum(p.numel() for p in restorer.parameters()),
+        "training_cpu_seconds": round(seconds),
+        "torch": torch.__version__.split("+")[0],
+        "psnr_of_500_test_digits": measure(restorer, degradation, mnist("test")[:500]),
+        "sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    write_atomically(out / f"restorer-{kind}.json", (json.dumps(card, indent=2) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

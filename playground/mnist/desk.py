@@ -1,0 +1,82 @@
+"""What one visitor has on the desk in the MNIST tab: the lab, what was drawn or uploaded, and what was made last."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from playground.diffusion.sampling import start_noise
+from playground.diffusion.schedules import NoiseSchedule
+from playground.mnist.data import ImageDataError, ImageSet
+from playground.mnist.generate import ImagePath
+from playground.mnist.lab import SHOWN, ForwardTable, MnistLab
+from playground.mnist.live import Control
+
+MAX_DRAWN = 30  # digits that a visitor may teach: more than a lesson's worth
+
+
+@dataclass(frozen=True)
+class Made:
+    """The run shown last, thinned where it is long."""
+
+    path: ImagePath
+    title: str
+
+
+@dataclass
+class Desk:
+    """Made when a page opens, its lab when the tab is first opened: loading a model takes half a second."""
+
+    control: Control = field(default_factory=lambda: Control(paused=True))
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    real_seed: int = 0
+    uploaded: ImageSet | None = None
+    drawing: Tensor | None = None  # (1, 28, 28): what to start from
+    mask: tuple[int, Tensor] | None = None  # which of the shown digits, and where to paint anew
+    drawn: list[Tensor] = field(default_factory=list)  # digits to teach
+    drawn_labels: list[int] = field(default_factory=list)
+    made: Made | None = None
+    comparisons: int = 0  # counted, so that the page knows which runs stand side by side
+    runs: int = 0  # and which previews belong to the same training
+
+    @cached_property
+    def lab(self) -> MnistLab:
+        """This visitor's lab."""
+        return MnistLab()
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to lose."""
+        return self.made is not None or bool(self.drawn)
+
+    def shown(self, schedule: NoiseSchedule) -> ForwardTable:
+        """The images that sink into noise, up to sixteen."""
+        x0, labels = self.images()
+        eps = start_noise(len(x0), x0[0].numel(), self.real_seed).reshape(x0.shape)
+        return ForwardTable(x0, eps, labels, schedule)
+
+    def images(self) -> tuple[Tensor, Tensor | None]:
+        """Those images (N, C, H, W) in [-1, 1] and their labels (N,), where they have any."""
+        if self.uploaded is None:
+            return self.lab.real(self.real_seed)
+        images = self.uploaded
+        index = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.real_seed))[:SHOWN]
+        return images[index], None if images.labels is None else images.labels[index]
+
+    def teach(self, digit: Tensor, label: int) -> None:
+        """Put a drawn digit (1, 28, 28) among those to be taught. Raises ImageDataError."""
+        if len(self.drawn) >= MAX_DRAWN:
+            raise ImageDataError(f"{MAX_DRAWN} drawn digits are on the desk, the most there may be.")
+        self.drawn.append(digit)
+        self.drawn_labels.append(label)
+
+    def begin(self) -> Control:
+        """A new run; whatever ran before stops at its next step."""
+        with self.lock:
+            self.control.paused = True
+            self.control = Control()
+            return self.control

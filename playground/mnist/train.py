@@ -1,0 +1,252 @@
+"""Train a network on images, outside the page: `accelerate launch -m playground.mnist.train --out runs/digits`.
+
+Several processes share every batch: each draws the same random numbers and takes its part, so that any number of them
+computes what one would. Killed at any moment, the same command goes on from the last checkpoint, bit for bit on the
+same machine with the same number of processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from PIL import Image
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from playground.diffusion.sampling import SamplingConfig, sample, start_noise
+from playground.diffusion.schedules import make_schedule
+from playground.diffusion.training import Batch, Trainer, TrainingConfig, TrainStep
+from playground.mnist.data import to_bytes
+from playground.mnist.networks import NetworkConfig, make_network
+from playground.mnist.sources import open_images
+from playground.mnist.weights import denoiser, encode_weights
+from playground.storage import decode, encode, flatten, unflatten, write_atomically
+
+FORMAT = "diffusion-playground/image-run/1"
+
+
+class RunError(ValueError):
+    """This run cannot start or go on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what comes out. The defaults are the recipe of the model that ships."""
+
+    data: str = "mnist"  # "mnist", a Hub id, or a folder of images
+    size: int = 28
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(
+            noise_levels="angle",
+            batch_size=64,
+            optimizer="muon",
+            learning_rate=2e-3,
+            weight_decay=0.01,
+            warmup_steps=100,
+            max_grad_norm=1.0,
+            decay="late_cosine",
+            ema_decay=0.999,
+        )
+    )
+    steps: int = 18_000
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+
+class SharedTrainer(Trainer):
+    """The playground's own training loop, its gradients averaged over all processes by accelerate."""
+
+    def __init__(self, accelerator: Accelerator, network: nn.Module, *arguments: Any) -> None:
+        super().__init__(network.to(accelerator.device), *arguments)
+        self.accelerator = accelerator
+        self.shared = accelerator.prepare(self.network)
+        if accelerator.num_processes > 1 and any(isinstance(part, nn.BatchNorm2d) for part in network.modules()):
+            raise RunError("Batch norm would see only each process's part of a batch: take --norm group.")
+        if self.config.batch_size % accelerator.num_processes:
+            raise RunError(
+                f"A batch of {self.config.batch_size} cannot be shared evenly by {accelerator.num_processes} processes."
+            )
+
+    def backward(self, batch: Batch) -> Tensor:
+        """This process's part of the loss; every process ends with the gradients of the whole batch."""
+        part = batch.part(self.accelerator.process_index, self.accelerator.num_processes)
+        with self.accelerator.autocast():
+            loss = part.to(self.accelerator.device).loss(self.shared, self.config.prediction)
+        self.accelerator.backward(loss)
+        return self.accelerator.reduce(loss.detach(), "mean")
+
+
+class Run:
+    """A recipe at work in a folder: checkpoint.safetensors, samples-*.png, at the end model.safetensors and model.json.
+
+    Raises RunError where the folder holds a run of another recipe.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, accelerator: Accelerator) -> None:
+        self.recipe, self.folder, self.accelerator = recipe, folder, accelerator
+        self.images = open_images(recipe.data).resized(recipe.size)
+        classes = len(self.images.classes)
+        network = make_network(recipe.network, self.images.shape, classes, recipe.seed)
+        schedule = make_schedule("cosine", 1000)
+        self.trainer = SharedTrainer(
+            accelerator,
+            network,
+            self.images,
+            schedule,
+            recipe.training,
+            recipe.seed,
+            self.images.labels,
+            classes,
+        )
+        self.trainer.planned_steps = recipe.steps
+        self.seconds = 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = folder / "checkpoint.safetensors"
+        if self.checkpoint.exists():
+            self._resume()
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.trainer.step_count
+
+    def steps(self) -> Iterator[TrainStep]:
+        """The steps that are left."""
+        while self.step < self.recipe.steps:
+            step = self.trainer.step()
+            self.seconds += step.seconds
+            yield step
+
+    def save(self) -> None:
+        """Write the checkpoint, wholly or not at all."""
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            tensors, rest = flatten(self.trainer.state_dict())
+            tensors = {name: tensor.cpu() for name, tensor in tensors.items()}
+            rest["seconds"] = self.seconds
+            write_atomically(self.checkpoint, encode(FORMAT, self.recipe.to_dict(), tensors, rest))
+
+    def _resume(self) -> None:
+        config, tensors, rest = decode(self.checkpoint.read_bytes(), FORMAT, "a training run's checkpoint")
+        if config != self.recipe.to_dict():
+            there = {k: v for k, v in config.items() if v != self.recipe.to_dict().get(k)}
+            raise RunError(f"{self.folder} holds a run of another recipe ({json.dumps(there)}). Name another folder.")
+        self.seconds = float(rest.pop("seconds"))
+        self.trainer.load_state_dict(unflatten(self.trainer.blank_state(), tensors, rest))
+
+    def preview(self, steps: int = 20, guidance_scale: float = 2.0) -> Tensor:
+        """Samples of the averaged weights, as many of each class: (N, C, H, W) in [-1, 1]."""
+        classes = len(self.images.classes)
+        labels = torch.arange(classes).repeat_interleave(8) if classes else None
+        n = 64 if labels is None else len(labels)
+        average = self.trainer.ema
+        denoise = denoiser(average, self.recipe.training.prediction, labels, guidance_scale)
+        x = start_noise(n, math.prod(self.images.shape), self.recipe.seed).reshape(n, *self.images.shape)
+        config = SamplingConfig("dpm++", steps)
+        for step in sample(denoise, self.trainer.schedule, x.to(self.accelerator.device), config):
+            x = step.x
+        return x.cpu()
+
+    def finish(self) -> None:
+        """The averaged weights in half precision, and the card that says how they were made."""
+        if not self.accelerator.is_main_process:
+            return
+        average = self.trainer.ema.cpu()
+        recipe = self.recipe
+        card: dict[str, Any] = {
+            "data": {"name": self.images.name, "images": len(self.images), "shape": self.images.shape},
+            "classes": self.images.classes,
+            "recipe": recipe.to_dict(),
+            "parameters": sum(p.numel() for p in average.parameters()),
+            "training_steps": self.step,
+            "training_seconds": round(self.seconds),
+            "processes": self.accelerator.num_processes,
+            "device": str(self.accelerator.device),
+            "torch": torch.__version__.split("+")[0],
+        }
+        write_atomically(self.folder / "model.safetensors", encode_weights(average))
+        write_atomically(self.folder / "model.json", (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def contact_sheet(x: Tensor, columns: int = 8) -> Image.Image:
+    """Images (N, C, H, W) in [-1, 1] as one picture, row by row."""
+    n, c, h, w = x.shape
+    rows = -(-n // columns)
+    sheet = torch.zeros(rows * columns, c, h, w, dtype=torch.uint8)
+    sheet[:n] = to_bytes(x)
+    sheet = sheet.reshape(rows, columns, c, h, w).permute(0, 3, 1, 4, 2).reshape(rows * h, columns * w, c)
+    return Image.fromarray(sheet.squeeze(-1).numpy() if c == 1 else sheet.numpy())
+
+
+def parse(arguments: list[str]) -> tuple[Recipe, argparse.Namespace]:
+    """The command line as a recipe, and what only concerns this run."""
+    parser = argparse.ArgumentParser(prog="python -m playground.mnist.train", description=__doc__)
+    default = Recipe()
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; the same folder goes on")
+    parser.add_argument("--data", default=default.data, help="mnist, an image data set's Hub id, or a folder")
+    parser.add_argument("--size", type=int, default=default.size, help="side of the images in pixels")
+    parser.add_argument("--steps", type=int, default=default.steps)
+    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--sample-every", type=int, default=1_000, help="steps between two sheets of samples")
+    parser.add_argument("--checkpoint-every", type=int, default=500, help="steps between two checkpoints")
+    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 leaves it to torch")
+    for name in ("network", "training"):
+        group = parser.add_argument_group(name)
+        for knob in dataclasses.fields(getattr(default, name)):
+            value = getattr(getattr(default, name), knob.name)
+            option: dict[str, Any] = {"default": value, "dest": f"{name}.{knob.name}"}
+            if isinstance(value, bool):
+                option["action"] = argparse.BooleanOptionalAction
+            elif isinstance(value, tuple):
+                option |= {"type": int, "nargs": "+"}
+            else:
+                option["type"] = type(value)
+            group.add_argument(f"--{knob.name.replace('_', '-')}", **option)
+    options = parser.parse_args(arguments)
+
+    def part(name: str) -> dict[str, Any]:
+        return {k.removeprefix(f"{name}."): v for k, v in vars(options).items() if k.startswith(f"{name}.")}
+
+    network, training = NetworkConfig(**part("network")), TrainingConfig(**part("training"))
+    return Recipe(options.data, options.size, network, training, options.steps, options.seed), options
+
+
+def main(arguments: list[str]) -> None:
+    """Train, or go on training, until the recipe's last step."""
+    recipe, options = parse(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    accelerator = Accelerator()
+    run = Run(recipe, options.out, accelerator)
+    shown = time.perf_counter()
+    with tqdm(total=recipe.steps, initial=run.step, disable=not accelerator.is_main_process) as bar:
+        for step in run.steps():
+            bar.update()
+            if time.perf_counter() - shown > 2:
+                shown = time.perf_counter()
+                bar.set_postfix(loss=f"{run.trainer.smooth_loss:.4f}")
+            if step.step % options.checkpoint_every == 0 or step.step == recipe.steps:
+                run.save()
+            if step.step % options.sample_every == 0 and accelerator.is_main_process:
+                contact_sheet(run.preview()).save(options.out / f"samples-{step.step:06d}.png")
+    run.finish()
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,95 @@
+"""Trained networks: how they are kept, and how they become a denoiser."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from playground.diffusion.prediction import Prediction, to_x0
+from playground.diffusion.sampling import Denoiser, guide
+from playground.mnist.networks import NetworkConfig, make_network
+
+SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "mnist" / "model.safetensors"
+
+
+class WeightsError(ValueError):
+    """These weights cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageModel:
+    """A trained network and what it was trained on. `card`: how, as plain JSON."""
+
+    name: str
+    network: nn.Module
+    prediction: Prediction
+    shape: tuple[int, int, int]  # (C, H, W)
+    classes: tuple[str, ...]
+    card: dict[str, Any]
+
+    def denoiser(self, labels: Tensor | None = None, guidance_scale: float = 1.0) -> Denoiser:
+        """(x, α, σ) → x̂_0 for classes `labels` (N,) or none; see the function of the same name."""
+        return denoiser(self.network, self.prediction, labels, guidance_scale)
+
+
+def denoiser(
+    network: nn.Module, prediction: Prediction, labels: Tensor | None, guidance_scale: float = 1.0
+) -> Denoiser:
+    """`network` as (x, α, σ) → x̂_0, for classes `labels` (N,) or none, guided as in diffusers (1 is none).
+
+    x̂_0 is held within [-1, 1], where all images are; the samplers take ε̂ from what is left, so the two always agree.
+    """
+
+    def denoise(x: Tensor, alpha: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+        return to_x0(prediction, network(x, alpha, sigma, labels), x, alpha, sigma)
+
+    guided = guide(
+        lambda x, alpha, sigma: denoise(x, alpha, sigma, labels),
+        lambda x, alpha, sigma: denoise(x, alpha, sigma, None),
+        guidance_scale if labels is not None else 1.0,
+    )
+    return lambda x, alpha, sigma: guided(x, alpha, sigma).nan_to_num(0.0).clamp(-1, 1)
+
+
+def encode_weights(network: nn.Module) -> bytes:
+    """A network's weights as a safetensors file in half precision: no pixel changes by more than .005."""
+    weights = network.state_dict().items()
+    return save({name: (t.half() if t.is_floating_point() else t).contiguous() for name, t in weights})
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Put the weights of `path` into `network`. Raises WeightsError for a damaged file or another architecture's."""
+    try:
+        tensors = load(path.read_bytes())
+    except OSError as error:
+        raise WeightsError(f"{path.name} is missing. Check out the repository again.") from error
+    except Exception as error:  # a damaged header fails in any of a dozen ways
+        raise WeightsError(f"{path.name} is no safetensors file, or it was cut short.") from error
+    try:
+        network.load_state_dict(tensors)  # into float32, whatever the file has
+    except RuntimeError as error:
+        raise WeightsError(f"The weights in {path.name} belong to another architecture than asked for.") from error
+
+
+@lru_cache(maxsize=4)
+def load_model(path: Path = SHIPPED) -> ImageModel:
+    """The network in `path` by the card beside it, model.safetensors and model.json. Raises WeightsError.
+
+    One network for all who ask: it is never trained, only read.
+    """
+    try:
+        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        recipe, shape, classes = card["recipe"], tuple(card["data"]["shape"]), tuple(card["classes"])
+        network = make_network(NetworkConfig(**recipe["network"]), shape, len(classes), 0)
+        prediction = recipe["training"]["prediction"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"The card of {path.name} ({path.stem}.json) is missing or damaged.") from error
+    load_weights(network, path)
+    network.eval().requires_grad_(False)
+    return ImageModel(card["data"]["name"], network, prediction, shape, classes, card)

@@ -1,0 +1,32 @@
+"""What all tabs share: a word beside a control, a file for the browser to save, how events are set up."""
+
+from __future__ import annotations
+
+import base64
+import html
+import inspect
+import textwrap
+import time
+from typing import Any
+
+from playground.ui.live.wire import pack
+
+Update = dict[Any, Any]
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+MATHS: list[dict[str, str | bool]] = [{"left": "$", "right": "$", "display": False}]
+
+
+def notice(text: str, wrong: bool = False) -> str:
+    """A message as HTML, heard by screen readers; empty for an empty one."""
+    return f'<span class="{"pg-wrong" if wrong else ""}" role="status">{html.escape(text)}</span>' if text else ""
+
+
+def file_message(name: str, data: bytes) -> str:
+    """A file for the browser to save, as a message of a file channel."""
+    at = time.time_ns()  # the page hears of new values alone: without it, the same file could not be saved twice
+    return pack({"name": name, "base64": base64.b64encode(data).decode(), "at": at})
+
+
+def source(*parts: Any) -> str:
+    """The source of classes and functions as it runs, one after the other."""
+    return "\n\n".join(textwrap.dedent(inspect.getsource(part)).rstrip() for part in parts)

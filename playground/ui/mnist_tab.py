@@ -1,0 +1,591 @@
+"""The MNIST tab: knobs left, stage and charts right, and below how it works. Nothing here computes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import torch
+
+from playground.diffusion.sampling import SamplerError, SampleStep
+from playground.diffusion.schedules import ScheduleError
+from playground.diffusion.training import TrainingError
+from playground.mnist import GenerateError, MnistLab
+from playground.mnist.cold import ColdError
+from playground.mnist.data import DIGITS, ImageDataError
+from playground.mnist.desk import Desk, Made
+from playground.mnist.drawing import digit_from_pixels, mask_from_pixels
+from playground.mnist.export import animation, arrays, filmstrip
+from playground.mnist.generate import ImagePath, collect, generate, thinned
+from playground.mnist.live import LiveRun, look, watch
+from playground.mnist.networks import NetworkError
+from playground.mnist.sources import open_hub, read_upload
+from playground.mnist.trajectory import load_trajectory
+from playground.mnist.weights import WeightsError
+from playground.mnist.wishes import (
+    Job,
+    Wishes,
+    compared,
+    live_config,
+    reads_along,
+    reads_forward,
+    work_on,
+)
+from playground.sessions import FullHouse, Gone, Sessions
+from playground.settings import SETTINGS
+from playground.toy import LabError
+from playground.turns import TURNS, in_turns
+from playground.ui.common import MATHS, QUIET, Update, file_message, notice
+from playground.ui.explain_mnist import HOW_IT_WORKS, RUNNING_CODE
+from playground.ui.live.digits import (
+    digits_channel,
+    digits_stage,
+    pack_frame,
+    pack_news,
+    pack_path,
+    pack_scene,
+)
+from playground.ui.live.wire import pack
+from playground.ui.mnist_knobs import COMPARISONS, GROUPS, KNOBS, LIVE_KNOBS, wishes
+
+REFUSALS = (
+    ColdError,
+    GenerateError,
+    Gone,
+    ImageDataError,
+    LabError,
+    NetworkError,
+    SamplerError,
+    ScheduleError,
+    TrainingError,
+    WeightsError,
+)
+KEPT_STATES = 101  # of a run: what crosses to the browser, and what is kept to take home
+SAID_EVERY = 0.2  # seconds between two words on progress
+MOST_COMPARED = 4
+ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mnist-aside"}
+DRAW: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mnist-draw"}
+FIRST_TITLE = "DDPM, all 1,000 steps (drawn beforehand)"
+COMPARE_CHOICES: dict[str, list[tuple[str, str]]] = {
+    by: [(title, str(value)) for title, value in next(k for k in KNOBS if k.path == by).choices]
+    if by in ("sampler", "schedule")
+    else [(value, value) for value in values]
+    for by, values in {
+        "sampler": (),
+        "schedule": (),
+        "guidance_scale": ("0", "1", "1.5", "2", "3", "4", "6", "8"),
+        "steps": ("3", "5", "8", "10", "20", "50", "100", "250"),
+    }.items()
+}
+COMPARE_DEFAULTS = {
+    "sampler": ["ddpm", "ddim", "pndm", "dpm++"],
+    "schedule": ["linear", "scaled_linear", "cosine", "flow"],
+    "guidance_scale": ["1", "2", "4", "8"],
+    "steps": ["3", "5", "10", "50"],
+}
+
+
+class MnistTab:
+    """The tab's components and events. `sessions` knows whose desk is whose."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+        self.notices: dict[str, gr.HTML] = {}
+        self.controls: dict[str, Any] = {}
+        self._lay_out()
+        self._wire()
+
+    # --- layout --------------------------------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        self.scene, self.path = digits_channel("scene"), digits_channel("path")
+        self.news, self.files = digits_channel("news"), digits_channel("file")
+        with gr.Row(elem_classes="pg-room"):
+            self.stage = digits_stage()
+            with gr.Column(elem_classes="pg-knobs", min_width=260, scale=0):
+                for name in GROUPS:
+                    with gr.Accordion(name, open=name in ("Digits", "Sampler"), elem_classes="pg-group"):
+                        self._lay_out_group(name)
+                with gr.Accordion("Compare", open=False, elem_classes="pg-group"):
+                    self._lay_out_comparison()
+                with gr.Accordion("Images", open=False, elem_classes="pg-group"):
+                    self._lay_out_images()
+        with gr.Accordion("How it works", open=False), gr.Tabs():
+            for title, text in HOW_IT_WORKS.items():
+                with gr.Tab(title):
+                    gr.Markdown(text, latex_delimiters=MATHS)
+        with gr.Accordion("The code that is running", open=False), gr.Tabs():
+            for title, source in RUNNING_CODE.items():
+                with gr.Tab(title):
+                    gr.Code(source, language="python", interactive=False, show_label=False, max_lines=30)
+        with gr.Accordion("Take it home", open=False):
+            with gr.Row():
+                self.strip = gr.Button("Filmstrip (.png)", size="sm")
+                self.gif = gr.Button("Animation (.gif)", size="sm")
+                self.npz = gr.Button("Numbers (.npz)", size="sm")
+                self.save = gr.Button("Save the model (.safetensors)", size="sm")
+                self.restore = gr.UploadButton("Open a saved model", type="binary", size="sm")
+            self.notices["Home"] = gr.HTML("", elem_classes="pg-notice")
+
+    def _lay_out_group(self, name: str) -> None:
+        default = Wishes()
+        for knob in (k for k in GROUPS[name] if not k.more):
+            self.controls[knob.path] = knob.component(default)
+        if name == "Live training":
+            self.draws_with = gr.Radio(
+                [("the model that ships", "shipped"), ("the one trained here", "trained")],
+                value="shipped",
+                label="digits are drawn by",
+                info="Train on the stage (Train live), then let what was learned draw.",
+            )
+        self.notices[name] = gr.HTML("", elem_classes="pg-notice")
+        if any(k.more for k in GROUPS[name]):
+            with gr.Accordion("more", open=False, elem_classes="pg-more"):
+                for knob in (k for k in GROUPS[name] if k.more):
+                    self.controls[knob.path] = knob.component(default)
+
+    def _lay_out_comparison(self) -> None:
+        self.by = gr.Dropdown(
+            [(title, by) for by, title in COMPARISONS.items()],
+            value="sampler",
+            label="compare",
+            info="From the same noise, all else as the knobs say.",
+            filterable=False,
+        )
+        self.values = gr.Dropdown(
+            COMPARE_CHOICES["sampler"],
+            value=COMPARE_DEFAULTS["sampler"],
+            multiselect=True,
+            max_choices=MOST_COMPARED,
+            label="two to four of them",
+        )
+        self.compare = gr.Button("Compare", size="sm")
+        self.notices["Compare"] = gr.HTML("", elem_classes="pg-notice")
+
+    def _lay_out_images(self) -> None:
+        self.upload = gr.UploadButton("Upload images (.zip, .png, .jpg)", type="filepath", size="sm")
+        self.hub = gr.Textbox(label="or a data set on the Hugging Face Hub", placeholder="fashion_mnist, cifar10 …")
+        self.back = gr.Button("Back to MNIST", size="sm")
+        self.notices["Images"] = gr.HTML("", elem_classes="pg-notice")
+
+    def _wire(self) -> None:
+        stage, knobs = self.stage, [self.controls[k.path] for k in KNOBS]
+        shown = [self.scene, self.path, self.news, *self.notices.values()]
+        stage.ready(self._ready, outputs=shown, **ASIDE)
+        stage.another(self._another, inputs=knobs, outputs=shown, preprocess=False, **ASIDE)
+        sampling = [
+            stage.generate(self._generate, inputs=knobs, outputs=shown, preprocess=False, **DRAW),
+            stage.masked(self._masked, inputs=knobs, outputs=shown, preprocess=False, **DRAW),
+            stage.drawn(
+                self._drawn,
+                inputs=knobs,
+                outputs=[*shown, self.controls["begin"], self.controls["learn"]],
+                preprocess=False,
+                **DRAW,
+            ),
+            self.compare.click(
+                self._compare, inputs=[self.by, self.values, *knobs], outputs=shown, preprocess=False, **DRAW
+            ),
+        ]
+        for path, control in self.controls.items():
+            if path in LIVE_KNOBS:
+                continue
+            # A slider is done when it is let go of, a number field when it is left; all else at once.
+            event = control.release if isinstance(control, gr.Slider) else control.input
+            sampling.append(
+                event(self._turned, inputs=knobs, outputs=shown, preprocess=False, trigger_mode="always_last", **DRAW)
+            )
+        stage.stop(self._stopped, outputs=[self.news], cancels=sampling, queue=False, **QUIET)
+        self.by.input(self._choices, inputs=[self.by], outputs=[self.values], preprocess=False, **ASIDE)
+
+        stage.train(
+            self._train,
+            inputs=knobs,
+            outputs=[stage, self.notices["Live training"]],
+            preprocess=False,
+            trigger_mode="multiple",
+            concurrency_limit=SETTINGS.max_training_visitors,
+            **QUIET,
+        )
+        stage.pause(self._pause, queue=False, **QUIET)
+        stage.rewind(self._rewind, outputs=[stage], **ASIDE)
+        stage.reset(
+            self._reset, inputs=knobs, outputs=[stage, self.notices["Live training"]], preprocess=False, **ASIDE
+        )
+        self.draws_with.input(
+            self._draw_with,
+            inputs=[self.draws_with],
+            outputs=[self.draws_with, self.notices["Live training"]],
+            preprocess=False,
+            **ASIDE,
+        )
+        self.upload.upload(self._upload, inputs=[self.upload], outputs=shown, **ASIDE)
+        self.hub.submit(self._hub, inputs=[self.hub], outputs=shown, **ASIDE)
+        self.back.click(self._back, outputs=shown, **ASIDE)
+        home = [self.files, self.notices["Home"]]
+        self.strip.click(self._taking("png"), outputs=home, **ASIDE)
+        self.gif.click(self._taking("gif"), outputs=home, **ASIDE)
+        self.npz.click(self._taking("npz"), outputs=home, **ASIDE)
+        self.save.click(self._save, outputs=home, **ASIDE)
+        self.restore.upload(self._restore, inputs=[self.restore], outputs=[*shown, self.draws_with], **ASIDE)
+
+    # --- what the page shows -------------------------------------------------------------------------------------
+
+    def _desk(self, request: gr.Request) -> Desk:
+        return self.sessions.known(str(request.session_hash)).digits
+
+    def _scene(self, desk: Desk, wish: Wishes) -> str:
+        """The images on the desk, one noise for each, and the schedule."""
+        table = desk.shown(wish.request.make_schedule())
+        with TURNS.work():
+            reads, reads_t = reads_forward(table)
+        images = desk.uploaded
+        classes, name = (DIGITS, "MNIST test digits") if images is None else (images.classes, images.name)
+        return pack_scene(table, classes, name, reads, reads_t)
+
+    def _attempt(self, request: gr.Request, group: str, change: Callable[[Desk], Update]) -> Update:
+        """What `change` of the desk shows; when it is refused, why, beside its group."""
+        try:
+            return {self.notices[group]: "", **change(self._desk(request))}
+        except REFUSALS as refusal:
+            return {self.notices[group]: notice(str(refusal), wrong=True)}
+
+    def _ready(self, request: gr.Request) -> Iterator[Update]:
+        try:
+            desk = self.sessions.visitor(str(request.session_hash)).digits
+            yield {self.scene: self._scene(desk, Wishes())}
+            yield {self.path: _first_path(), self.news: pack_news(f"Shown: {FIRST_TITLE}", sampling=False)}
+        except (*REFUSALS, FullHouse) as refusal:
+            yield {self.news: pack_news(str(refusal), wrong=True)}
+
+    def _another(self, request: gr.Request, *values: Any) -> Update:
+        def other(desk: Desk) -> Update:
+            desk.real_seed += 1
+            return {self.scene: self._scene(desk, wishes(values))}
+
+        return self._attempt(request, "Images", other)
+
+    # --- drawing digits ------------------------------------------------------------------------------------------
+
+    def _generate(self, request: gr.Request, *values: Any) -> Iterator[Update]:
+        """Draw what the knobs say, with a word on progress; when it cannot be, why."""
+        try:
+            desk, wish = self._desk(request), wishes(values)
+            yield from self._draw(desk, work_on(desk, wish), wish)
+        except REFUSALS as refusal:
+            yield self._refused(str(refusal))
+
+    def _refused(self, why: str) -> Update:
+        return {
+            self.news: pack_news(why, wrong=True, sampling=False),
+            self.notices["Sampler"]: notice(why, wrong=True),
+        }
+
+    def _draw(self, desk: Desk, job: Job, wish: Wishes) -> Iterator[Update]:
+        yield {self.news: pack_news("Starting …", progress=(0, job.total), sampling=True), self.notices["Sampler"]: ""}
+        steps: list[SampleStep] = []
+        begun = time.perf_counter()
+        for steps in _collected(job):
+            yield {self.news: pack_news("Drawing …", progress=(len(steps), job.total), sampling=True)}
+        seconds = time.perf_counter() - begun
+        path = collect(steps, job.labels, wish.seed)
+        done = pack_news(_words(path, seconds), sampling=False)
+        if not job.beside:
+            yield {self.path: self._packed(desk, path, job.title, seconds), self.news: done}
+            return
+        desk.comparisons += 1
+        beside = collect(job.beside, job.labels, wish.seed)
+        yield {self.path: self._packed(desk, beside, job.beside_title, 0.0, slot=0, slots=2)}
+        yield {self.path: self._packed(desk, path, job.title, seconds, slot=1, slots=2), self.news: done}
+
+    def _packed(self, desk: Desk, path: ImagePath, title: str, seconds: float, **place: Any) -> str:
+        """A run for the stage; it is also what is taken home next."""
+        kept = thinned(path, KEPT_STATES)
+        desk.made = Made(kept, title)
+        with TURNS.work():
+            reads = reads_along(kept)
+        caption = _words(path, seconds)
+        return pack_path(
+            kept, reads, title=title, caption=caption, seconds=seconds, comparison=desk.comparisons, **place
+        )
+
+    def _turned(self, request: gr.Request, *values: Any) -> Iterator[Update]:
+        """A knob was turned: the images on their way into noise follow at once, then what was drawn is drawn anew."""
+        try:
+            desk, wish = self._desk(request), wishes(values)
+            job = work_on(desk, wish)
+            yield {self.scene: self._scene(desk, wish)}
+            yield from self._draw(desk, job, wish)
+        except REFUSALS as refusal:
+            yield self._refused(str(refusal))
+
+    def _drawn(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
+        """A digit was drawn: to start from, or to be taught."""
+        begin, learn = self.controls["begin"], self.controls["learn"]
+        try:
+            desk, wish = self._desk(request), wishes(values)
+            digit = digit_from_pixels(event._data.get("pixels"))
+            if event._data.get("use") == "teach":
+                label = event._data.get("label")
+                if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < len(DIGITS):
+                    raise ImageDataError("Say which digit it is, 0 to 9.")
+                desk.teach(digit, label)
+                if desk.lab.run is not None:
+                    desk.control.paused = True
+                    desk.lab.run = None  # what was drawn now belongs to the lesson
+                said = f"{len(desk.drawn)} drawn to teach. More, or press Train (Train live)."
+                yield {learn: "drawn", self.news: pack_news(said), self.notices["Live training"]: notice(said)}
+                return
+            desk.drawing = digit
+            wish = dataclasses.replace(wish, begin="drawing")
+            yield {begin: "drawing"}
+            yield from self._draw(desk, work_on(desk, wish), wish)
+        except REFUSALS as refusal:
+            yield self._refused(str(refusal))
+
+    def _masked(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
+        """A part of a real digit was painted over: paint it anew."""
+        try:
+            desk, wish = self._desk(request), wishes(values)
+            index = event._data.get("index")
+            if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+                raise ImageDataError("Choose one of the digits first.")
+            desk.mask = (index, mask_from_pixels(event._data.get("pixels")))
+            wish = dataclasses.replace(wish, begin="mask")
+            yield {self.controls["begin"]: "mask"}
+            yield from self._draw(desk, work_on(desk, wish), wish)
+        except REFUSALS as refusal:
+            yield self._refused(str(refusal))
+
+    def _compare(self, request: gr.Request, by: Any, chosen: Any, *values: Any) -> Iterator[Update]:
+        """The same noise, two to four ways."""
+        try:
+            desk, wish = self._desk(request), wishes(values)
+            allowed = {value for _, value in COMPARE_CHOICES.get(str(by), [])}
+            picked = [value for value in chosen if value in allowed] if isinstance(chosen, list) else []
+            if not 2 <= len(picked) <= MOST_COMPARED:
+                raise GenerateError(f"Choose two to {MOST_COMPARED} to compare.")
+            desk.comparisons += 1
+            asked = [compared(wish.request, str(by), value) for value in picked]
+            for slot, (each, title) in enumerate(asked):
+                each.make_schedule()
+                labels = None if each.labels is None else torch.tensor(each.labels)
+                job = Job(generate(desk.lab.model, each), each.sampling.steps, title, labels)
+                steps: list[SampleStep] = []
+                begun = time.perf_counter()
+                for steps in _collected(job):
+                    word = f"{title}: {slot + 1} of {len(asked)} …"
+                    yield {self.news: pack_news(word, progress=(len(steps), job.total), sampling=True)}
+                seconds = time.perf_counter() - begun
+                path = collect(steps, labels, wish.seed)
+                yield {
+                    self.path: self._packed(desk, path, title, seconds, slot=slot, slots=len(asked)),
+                    self.news: pack_news("Compared." if slot == len(asked) - 1 else "", sampling=slot < len(asked) - 1),
+                    self.notices["Compare"]: "",
+                }
+        except REFUSALS as refusal:
+            why = str(refusal)
+            yield {
+                self.news: pack_news(why, wrong=True, sampling=False),
+                self.notices["Compare"]: notice(why, wrong=True),
+            }
+
+    def _choices(self, by: Any) -> Any:
+        if by not in COMPARE_CHOICES:
+            return gr.skip()
+        return gr.Dropdown(choices=COMPARE_CHOICES[by], value=COMPARE_DEFAULTS[by])
+
+    def _stopped(self) -> str:
+        return pack_news("Stopped.", sampling=False)
+
+    # --- training live -------------------------------------------------------------------------------------------
+
+    def _train(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
+        where = self.notices["Live training"]
+        try:
+            desk, wish = self._desk(request), wishes(values)
+            if desk.control.paused and self.sessions.training >= SETTINGS.max_training_visitors:
+                raise FullHouse(f"{SETTINGS.max_training_visitors} runs are on, the most there may be. Try again soon.")
+            run = desk.lab.run
+            if run is None or run.config.differs(live_config(desk, wish)):
+                yield {where: notice("Starting from step 0."), self.stage: _idle("Loading the digits …", running=True)}
+                run = desk.lab.begin(live_config(desk, wish))
+                desk.runs += 1
+            elif (rewind := _step(event)) is not None:
+                run.timeline.rewind(rewind)
+        except (*REFUSALS, FullHouse) as refusal:
+            yield {where: notice(str(refusal), wrong=True), self.stage: _idle(str(refusal))}
+            return
+        control = desk.begin()
+        number = desk.runs
+        try:
+            for preview in watch(run, control):
+                self.sessions.known(str(request.session_hash))
+                yield {self.stage: pack_frame(preview, number), where: ""}
+        except Gone:
+            return
+        finally:
+            control.paused = True
+
+    def _pause(self, request: gr.Request) -> None:
+        with contextlib.suppress(Gone):
+            self._desk(request).control.paused = True
+
+    def _rewind(self, request: gr.Request, event: gr.EventData) -> str:
+        try:
+            desk = self._desk(request)
+        except Gone as refusal:
+            return _idle(str(refusal))
+        step, run = _step(event), desk.lab.run
+        if run is None or step is None or not desk.control.paused:
+            return _idle("Pause first." if run else "Nothing is trained yet: press Train first.")
+        run.timeline.rewind(step)
+        return self._still(desk, run, f"Back at step {run.step:,}")
+
+    def _still(self, desk: Desk, run: LiveRun, note: str) -> str:
+        facts: dict[str, Any] = {"losses": [], "steps_per_second": 0.0, "seconds": 0.0, "running": False}
+        return pack_frame(look(run, TURNS, **facts, note=note), desk.runs)
+
+    def _reset(self, request: gr.Request, *values: Any) -> Update:
+        where = self.notices["Live training"]
+        try:
+            desk = self._desk(request)
+            config = live_config(desk, wishes(values))
+            desk.control.paused = True
+            run = desk.lab.begin(config)
+            desk.runs += 1
+        except REFUSALS as refusal:
+            return {where: notice(str(refusal), wrong=True)}
+        return {self.stage: self._still(desk, run, "At step 0: press Train"), where: ""}
+
+    def _draw_with(self, which: Any, request: gr.Request) -> Update:
+        def use(desk: Desk) -> Update:
+            if which == "trained":
+                desk.lab.use_trained()
+                return {self.notices["Live training"]: notice(f"Digits are drawn by {desk.lab.model.name}.")}
+            desk.lab.use_shipped()
+            return {self.notices["Live training"]: notice("Digits are drawn by the model that ships.")}
+
+        shown = self._attempt(request, "Live training", use)
+        with contextlib.suppress(Gone):
+            shown[self.draws_with] = "shipped" if self._desk(request).lab.draws_shipped else "trained"
+        return shown
+
+    # --- images of one's own, and things to keep -----------------------------------------------------------------
+
+    def _upload(self, path: str | None, request: gr.Request) -> Update:
+        def use(desk: Desk) -> Update:
+            uploaded = Path(path or "")  # Gradio put it into its own folder, and lets no request name any other file
+            data = uploaded.read_bytes()
+            uploaded.unlink()
+            desk.uploaded = read_upload(data, uploaded.name)
+            return self._opened(desk)
+
+        return self._attempt(request, "Images", use)
+
+    def _hub(self, name: Any, request: gr.Request) -> Update:
+        def use(desk: Desk) -> Update:
+            desk.uploaded = open_hub(str(name or "").strip())
+            return self._opened(desk)
+
+        return self._attempt(request, "Images", use)
+
+    def _opened(self, desk: Desk) -> Update:
+        images = desk.uploaded
+        assert images is not None
+        c, h, w = images.shape
+        colour = "grey" if c == 1 else "colour"
+        said = f"{images.name}: {len(images):,} images, {h}×{w}, {colour}. Live training can learn from them."
+        return {self.scene: self._scene(desk, Wishes()), self.notices["Images"]: notice(said)}
+
+    def _back(self, request: gr.Request) -> Update:
+        def back(desk: Desk) -> Update:
+            desk.uploaded = None
+            return {self.scene: self._scene(desk, Wishes())}
+
+        return self._attempt(request, "Images", back)
+
+    def _taking(self, kind: str) -> Callable[[gr.Request], Update]:
+        """What a button of "Take it home" does."""
+        write = {"png": filmstrip, "gif": animation, "npz": arrays}[kind]
+
+        def take(desk: Desk) -> Update:
+            made = desk.made or Made(thinned(load_trajectory(), KEPT_STATES), FIRST_TITLE)
+            with TURNS.work():
+                data = write(made.path)
+            name = f"mnist-seed-{made.path.seed}.{kind}"
+            said = f"{name}: {made.title}, {len(made.path.t)} states, {len(data):,} bytes."
+            return {self.files: file_message(name, data), self.notices["Home"]: notice(said)}
+
+        def taking(request: gr.Request) -> Update:
+            return self._attempt(request, "Home", take)
+
+        return taking
+
+    def _save(self, request: gr.Request) -> Update:
+        def save(desk: Desk) -> Update:
+            name = "mnist-lab.safetensors"
+            said = f"Saved: {desk.lab.model.name}" + (
+                f", and the run at step {desk.lab.run.step:,}." if desk.lab.run else "."
+            )
+            return {self.files: file_message(name, desk.lab.to_bytes()), self.notices["Home"]: notice(said)}
+
+        return self._attempt(request, "Home", save)
+
+    def _restore(self, data: bytes | None, request: gr.Request) -> Update:
+        def use(desk: Desk) -> Update:
+            desk.control.paused = True
+            desk.lab = MnistLab.from_bytes(data or b"")
+            desk.runs += 1
+            return {self.notices["Home"]: notice(f"Opened: {desk.lab.model.name}."), self.draws_with: "trained"}
+
+        return self._attempt(request, "Home", use)
+
+
+def _collected(job: Job) -> Iterator[list[SampleStep]]:
+    """The job's states so far, now and then while it goes on, and all of them at the end. They take turns."""
+    steps: list[SampleStep] = []
+    said = time.perf_counter()
+    for step in in_turns(job.steps):
+        steps.append(step)
+        if time.perf_counter() - said > SAID_EVERY:
+            said = time.perf_counter()
+            yield steps
+    yield steps
+
+
+def _words(path: ImagePath, seconds: float) -> str:
+    return f"{path.calls:,} network calls, {seconds:.1f} s, seed {path.seed}"
+
+
+def _idle(note: str, running: bool = False) -> str:
+    """A word to the stage that nothing trains, or not yet."""
+    return pack({"running": running, "note": note, "at": time.time_ns()})
+
+
+def _step(event: gr.EventData) -> int | None:
+    """The training step that the event names, if it names one."""
+    step = event._data.get("rewind")
+    return step if isinstance(step, int) and not isinstance(step, bool) else None
+
+
+@lru_cache(maxsize=1)
+def _first_path() -> str:
+    """The shipped run, packed: the same string for every visitor."""
+    path = load_trajectory()
+    return pack_path(
+        path, reads_along(path), title=FIRST_TITLE, caption=f"1,000 network calls, seed {path.seed}", seconds=0.0
+    )
+
+
+def warm_up() -> None:
+    """What the tab needs first, before anyone opens it."""
+    with TURNS.work():
+        _first_path()
+        MnistLab()
