@@ -13,8 +13,7 @@ import torch
 
 from playground.sessions import Sessions
 from playground.settings import SETTINGS
-from playground.toy.live import warm_up
-from playground.ui.page import build
+from playground.ui.page import build, warm_up
 from playground.ui.theme import STYLE, theme
 
 torch.set_num_threads(SETTINGS.torch_threads)

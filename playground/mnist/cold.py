@@ -83,19 +83,16 @@ class Degradation:
         severities = torch.as_tensor(severity)
         if severities.is_floating_point() or not ((severities >= 0) & (severities <= T)).all():
             raise ColdError(f"The severity must be a whole number in 0 … {T}; it is {severity}.")
-        a = self.matrices[severities]
-        if a.ndim == 3:
-            a = a[:, None]  # (N, 1, 28, 28): each image its own
+        a = self.matrices[severities].reshape(-1, 1, SIZE, SIZE)  # one, or each image its own
         return a @ x0 @ a.mT
 
 
 def _blurs() -> Tensor:
-    """(T + 1, 28, 28): exp(-σ²/2 · L), L the second difference with reflecting borders. This is Gaussian blur for
+    """(T + 1, 28, 28): exp(-σ²/2 · L), L the second difference, reflected at the borders. This is Gaussian blur for
     pixels (Lindeberg 1990): no weight is negative, and two in a row are one with σ² = σ_a² + σ_b².
     """
-    neighbours = torch.diag(torch.ones(SIZE - 1, dtype=torch.float64), 1)
-    neighbours = neighbours + neighbours.T
-    laplacian = neighbours.sum(0).diag() - neighbours
+    difference = torch.eye(SIZE, dtype=torch.float64).diff(dim=0)  # (27, 28): none across a border
+    laplacian = difference.T @ difference
     widths = torch.zeros(T + 1, dtype=torch.float64)
     widths[1:] = torch.logspace(math.log2(FIRST_BLUR), math.log2(LAST_BLUR), T, base=2)  # σ_s, as in §5.2
     return torch.linalg.matrix_exp(-0.5 * widths.square()[:, None, None] * laplacian)
@@ -105,14 +102,14 @@ def _pixelations() -> Tensor:
     """(T + 1, 28, 28): averages over blocks, each size of the one before, so that no state tells more than an earlier
     one though 4 does not divide 7; evenly blended in between.
     """
-    stages = [torch.eye(SIZE, dtype=torch.float64)]
+    table = [torch.eye(SIZE, dtype=torch.float64)]
     for block in BLOCKS:
-        average = torch.block_diag(*[torch.full((block, block), 1 / block)] * (SIZE // block)).double()
-        stages.append(average @ stages[-1])
+        average = torch.full((block, block), 1 / block, dtype=torch.float64)
+        table.append(torch.block_diag(*[average] * (SIZE // block)) @ table[-1])
+    stages = torch.stack(table)
     place = torch.linspace(0, len(BLOCKS), T + 1, dtype=torch.float64)
     before = place.long().clamp_max(len(BLOCKS) - 1)
-    table = torch.stack(stages)
-    return torch.lerp(table[before], table[before + 1], (place - before)[:, None, None])
+    return torch.lerp(stages[before], stages[before + 1], (place - before)[:, None, None])
 
 
 class Restorer(nn.Module):
@@ -186,18 +183,15 @@ def draw_degraded(
 
 def psnr(a: Tensor, b: Tensor) -> float:
     """Peak signal-to-noise ratio of images (N, …) in [-1, 1], in dB, the mean over images."""
-    error = (a - b).square().flatten(1).mean(1)
-    return (10 * torch.log10(4 / error)).mean().item()
+    return (10 * torch.log10(4 / (a - b).square().flatten(1).mean(1))).mean().item()
 
 
 class ColdTrainer(Trainer):
     """The playground's own training loop, with a degraded picture in place of a noisy one and the paper's L1 loss."""
 
     def __init__(self, degradation: Degradation, images: ImageSet, seed: int) -> None:
-        classes = len(images.classes)
-        network = Restorer(classes, seed)
-        super().__init__(network, images, make_schedule("cosine", 1000), TRAINING, seed, images.labels, classes)
-        self.degradation = degradation
+        self.degradation, classes, schedule = degradation, len(images.classes), make_schedule("cosine", 1000)
+        super().__init__(Restorer(classes, seed), images, schedule, TRAINING, seed, images.labels, classes)
 
     def backward(self, batch: Batch) -> Tensor:
         """‖R(D(x_0, s), s) - x_0‖₁, equation 1, at the severity s whose angle the batch's noise level has."""
@@ -214,11 +208,11 @@ def measure(restorer: Restorer, degradation: Degradation, x0: Tensor) -> list[di
     rows = []
     for severity in (T * k // 4 for k in (1, 2, 3, 4)):
         x = degradation(x0, severity)
-        row = {"severity": severity, "degraded": psnr(x, x0), "at_once": psnr(restorer(x, severity), x0)}
+        results = {"degraded": x, "at_once": restorer(x, severity)}
         for algorithm in get_args(Algorithm):
             *_, last = restore(restorer, degradation, x, severity, algorithm)
-            row[algorithm] = psnr(last.x, x0)
-        rows.append({name: round(value, 2) for name, value in row.items()})
+            results[algorithm] = last.x
+        rows.append({"severity": severity} | {name: round(psnr(result, x0), 2) for name, result in results.items()})
     return rows
 
 

@@ -41,6 +41,7 @@ class Desk:
     drawn_labels: list[int] = field(default_factory=list)
     made: Made | None = None
     comparisons: int = 0  # counted, so that the page knows which runs stand side by side
+    asked: int = 0  # wishes to draw, counted: only the last one is still wanted
     runs: int = 0  # and which previews belong to the same training
 
     @cached_property
@@ -73,6 +74,12 @@ class Desk:
             raise ImageDataError(f"{MAX_DRAWN} drawn digits are on the desk, the most there may be.")
         self.drawn.append(digit)
         self.drawn_labels.append(label)
+
+    def ask(self) -> int:
+        """The number of a new wish to draw; those before it are no longer wanted."""
+        with self.lock:
+            self.asked += 1
+            return self.asked
 
     def begin(self) -> Control:
         """A new run; whatever ran before stops at its next step."""

@@ -40,7 +40,7 @@ def open_images(
             keep = _keep(len(images), limit)
             images = dataclasses.replace(images, images=images.images[keep], labels=images.labels[keep])
         return images if size is None else images.resized(size)
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         folder = Path(name).resolve()  # in full, or a folder called "json" would be taken for that kind of file
         return _load(folder, folder.name, split, size, limit)
     hub_id = HUB.get(name, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +20,12 @@ from playground.mnist.judge import reads
 from playground.mnist.lab import ForwardTable
 from playground.mnist.live import LiveConfig
 from playground.mnist.networks import NetworkConfig
+from playground.turns import in_turns
 
 ALL = "all"  # one of each class
 OPEN = "open"  # no class asked for
 IMAGES = 16
+SAID_EVERY = 0.2  # seconds between two words on progress
 READ_LEVELS = 24  # noise levels at which the reader looks at the images that sink into noise
 
 
@@ -149,6 +152,18 @@ def _warm(steps: Iterator[cold.ColdStep], last: int) -> Iterator[SampleStep]:
     for s in steps:
         t = last * s.severity / cold.T if s.severity else -1.0
         yield SampleStep(s.index, t, float(s.severity == 0), float(s.severity > 0), s.x, s.x0, s.x, s.index + 1)
+
+
+def collected(job: Job) -> Iterator[list[SampleStep]]:
+    """The job's states so far, now and then while it goes on, and all of them at the end. They take turns."""
+    steps: list[SampleStep] = []
+    said = time.perf_counter()
+    for step in in_turns(job.steps):
+        steps.append(step)
+        if time.perf_counter() - said > SAID_EVERY:
+            said = time.perf_counter()
+            yield steps
+    yield steps
 
 
 def compared(request: Request, by: str, value: str) -> tuple[Request, str]:

@@ -151,6 +151,25 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
 KNOBS = tuple(knob for knobs in GROUPS.values() for knob in knobs)
 LIVE_KNOBS = {knob.path for knob in GROUPS["Live training"]}
 
+MOST_COMPARED = 4
+COMPARE_CHOICES: dict[str, list[tuple[str, str]]] = {
+    by: [(title, str(value)) for title, value in next(k for k in KNOBS if k.path == by).choices]
+    if by in ("sampler", "schedule")
+    else [(value, value) for value in values]
+    for by, values in {
+        "sampler": (),
+        "schedule": (),
+        "guidance_scale": ("0", "1", "1.5", "2", "3", "4", "6", "8"),
+        "steps": ("3", "5", "8", "10", "20", "50", "100", "250"),
+    }.items()
+}
+COMPARE_DEFAULTS = {
+    "sampler": ["ddpm", "ddim", "pndm", "dpm++"],
+    "schedule": ["linear", "scaled_linear", "cosine", "flow"],
+    "guidance_scale": ["1", "2", "4", "8"],
+    "steps": ["3", "5", "10", "50"],
+}
+
 
 def wishes(values: tuple[Any, ...]) -> Wishes:
     """What the page's controls say, in the order of KNOBS. Raises LabError."""

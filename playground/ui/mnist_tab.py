@@ -31,6 +31,7 @@ from playground.mnist.weights import WeightsError
 from playground.mnist.wishes import (
     Job,
     Wishes,
+    collected,
     compared,
     live_config,
     reads_along,
@@ -40,7 +41,7 @@ from playground.mnist.wishes import (
 from playground.sessions import FullHouse, Gone, Sessions
 from playground.settings import SETTINGS
 from playground.toy import LabError
-from playground.turns import TURNS, in_turns
+from playground.turns import TURNS
 from playground.ui.common import MATHS, QUIET, Update, file_message, notice
 from playground.ui.explain_mnist import HOW_IT_WORKS, RUNNING_CODE
 from playground.ui.live.digits import (
@@ -52,7 +53,16 @@ from playground.ui.live.digits import (
     pack_scene,
 )
 from playground.ui.live.wire import pack
-from playground.ui.mnist_knobs import COMPARISONS, GROUPS, KNOBS, LIVE_KNOBS, wishes
+from playground.ui.mnist_knobs import (
+    COMPARE_CHOICES,
+    COMPARE_DEFAULTS,
+    COMPARISONS,
+    GROUPS,
+    KNOBS,
+    LIVE_KNOBS,
+    MOST_COMPARED,
+    wishes,
+)
 
 REFUSALS = (
     ColdError,
@@ -67,28 +77,9 @@ REFUSALS = (
     WeightsError,
 )
 KEPT_STATES = 101  # of a run: what crosses to the browser, and what is kept to take home
-SAID_EVERY = 0.2  # seconds between two words on progress
-MOST_COMPARED = 4
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mnist-aside"}
 DRAW: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mnist-draw"}
 FIRST_TITLE = "DDPM, all 1,000 steps (drawn beforehand)"
-COMPARE_CHOICES: dict[str, list[tuple[str, str]]] = {
-    by: [(title, str(value)) for title, value in next(k for k in KNOBS if k.path == by).choices]
-    if by in ("sampler", "schedule")
-    else [(value, value) for value in values]
-    for by, values in {
-        "sampler": (),
-        "schedule": (),
-        "guidance_scale": ("0", "1", "1.5", "2", "3", "4", "6", "8"),
-        "steps": ("3", "5", "8", "10", "20", "50", "100", "250"),
-    }.items()
-}
-COMPARE_DEFAULTS = {
-    "sampler": ["ddpm", "ddim", "pndm", "dpm++"],
-    "schedule": ["linear", "scaled_linear", "cosine", "flow"],
-    "guidance_scale": ["1", "2", "4", "8"],
-    "steps": ["3", "5", "10", "50"],
-}
 
 
 class MnistTab:
@@ -193,14 +184,11 @@ class MnistTab:
                 self._compare, inputs=[self.by, self.values, *knobs], outputs=shown, preprocess=False, **DRAW
             ),
         ]
+        asking: dict[str, Any] = {"inputs": knobs, "outputs": shown, "preprocess": False, **DRAW}
         for path, control in self.controls.items():
             if path in LIVE_KNOBS:
                 continue
-            # A slider is done when it is let go of, a number field when it is left; all else at once.
-            event = control.release if isinstance(control, gr.Slider) else control.input
-            sampling.append(
-                event(self._turned, inputs=knobs, outputs=shown, preprocess=False, trigger_mode="always_last", **DRAW)
-            )
+            sampling.append(control.input(self._turned, trigger_mode="always_last", **asking))
         stage.stop(self._stopped, outputs=[self.news], cancels=sampling, queue=False, **QUIET)
         self.by.input(self._choices, inputs=[self.by], outputs=[self.values], preprocess=False, **ASIDE)
 
@@ -290,8 +278,10 @@ class MnistTab:
     def _draw(self, desk: Desk, job: Job, wish: Wishes) -> Iterator[Update]:
         yield {self.news: pack_news("Starting …", progress=(0, job.total), sampling=True), self.notices["Sampler"]: ""}
         steps: list[SampleStep] = []
-        begun = time.perf_counter()
-        for steps in _collected(job):
+        asked, begun = desk.ask(), time.perf_counter()
+        for steps in collected(job):
+            if desk.asked != asked:  # another wish came meanwhile, and is at work on its own
+                return
             yield {self.news: pack_news("Drawing …", progress=(len(steps), job.total), sampling=True)}
         seconds = time.perf_counter() - begun
         path = collect(steps, job.labels, wish.seed)
@@ -368,25 +358,29 @@ class MnistTab:
         try:
             desk, wish = self._desk(request), wishes(values)
             allowed = {value for _, value in COMPARE_CHOICES.get(str(by), [])}
-            picked = [value for value in chosen if value in allowed] if isinstance(chosen, list) else []
+            given = chosen if isinstance(chosen, list) else []
+            picked = [value for value in given if isinstance(value, str) and value in allowed]
             if not 2 <= len(picked) <= MOST_COMPARED:
                 raise GenerateError(f"Choose two to {MOST_COMPARED} to compare.")
             desk.comparisons += 1
-            asked = [compared(wish.request, str(by), value) for value in picked]
-            for slot, (each, title) in enumerate(asked):
+            requests = [compared(wish.request, str(by), value) for value in picked]
+            asked = desk.ask()
+            for slot, (each, title) in enumerate(requests):
                 each.make_schedule()
                 labels = None if each.labels is None else torch.tensor(each.labels)
                 job = Job(generate(desk.lab.model, each), each.sampling.steps, title, labels)
                 steps: list[SampleStep] = []
                 begun = time.perf_counter()
-                for steps in _collected(job):
-                    word = f"{title}: {slot + 1} of {len(asked)} …"
+                for steps in collected(job):
+                    if desk.asked != asked:
+                        return
+                    word = f"{title}: {slot + 1} of {len(requests)} …"
                     yield {self.news: pack_news(word, progress=(len(steps), job.total), sampling=True)}
                 seconds = time.perf_counter() - begun
-                path = collect(steps, labels, wish.seed)
+                path, last = collect(steps, labels, wish.seed), slot == len(requests) - 1
                 yield {
-                    self.path: self._packed(desk, path, title, seconds, slot=slot, slots=len(asked)),
-                    self.news: pack_news("Compared." if slot == len(asked) - 1 else "", sampling=slot < len(asked) - 1),
+                    self.path: self._packed(desk, path, title, seconds, slot=slot, slots=len(requests)),
+                    self.news: pack_news("Compared." if last else "", sampling=not last),
                     self.notices["Compare"]: "",
                 }
         except REFUSALS as refusal:
@@ -546,18 +540,6 @@ class MnistTab:
             return {self.notices["Home"]: notice(f"Opened: {desk.lab.model.name}."), self.draws_with: "trained"}
 
         return self._attempt(request, "Home", use)
-
-
-def _collected(job: Job) -> Iterator[list[SampleStep]]:
-    """The job's states so far, now and then while it goes on, and all of them at the end. They take turns."""
-    steps: list[SampleStep] = []
-    said = time.perf_counter()
-    for step in in_turns(job.steps):
-        steps.append(step)
-        if time.perf_counter() - said > SAID_EVERY:
-            said = time.perf_counter()
-            yield steps
-    yield steps
 
 
 def _words(path: ImagePath, seconds: float) -> str:

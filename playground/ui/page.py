@@ -5,6 +5,8 @@ from __future__ import annotations
 import gradio as gr
 
 from playground.sessions import Sessions
+from playground.toy import live as toy_live
+from playground.ui import mnist_tab
 from playground.ui.mnist_tab import MnistTab
 from playground.ui.toy_tab import ToyTab
 
@@ -19,6 +21,12 @@ FOOTER = """
 THEME_BUTTON = """
 document.getElementById("pg-theme").addEventListener("click", () => document.body.classList.toggle("dark"));
 """
+
+
+def warm_up() -> None:
+    """What takes seconds to import or to load, tab by tab, before a visitor has to wait for it."""
+    toy_live.warm_up()
+    mnist_tab.warm_up()
 
 
 def build(sessions: Sessions) -> gr.Blocks:

@@ -1,5 +1,7 @@
-"""Cold diffusion: the degradations against closed forms, Algorithms 1 and 2 against their algebra, the two restorers."""
+"""Cold diffusion: degradations against closed forms, Algorithms 1 and 2 against their algebra, both restorers."""
 
+import dataclasses
+import hashlib
 import json
 import math
 from functools import cache
@@ -14,28 +16,31 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from playground.mnist.cold import (
+    FITTED_ON,
     KINDS,
     LAST_BLUR,
     SIZE,
+    TRAINING,
     Algorithm,
     ColdError,
     ColdStep,
+    ColdTrainer,
     Degradation,
     Kind,
-    Recipe,
+    Restorer,
     T,
     draw_degraded,
     load_restorer,
-    main,
     psnr,
     restore,
-    train,
 )
 from playground.mnist.data import MNIST, ImageSet, mnist
 from playground.mnist.weights import WeightsError
 
 both = pytest.mark.parametrize("kind", KINDS)
 severities = st.integers(0, T)
+ENOUGH = {"blur": 25.0, "pixelate": 18.0}  # dB at mid severity
+CARD_ROWS = "psnr_of_500_test_digits"
 
 
 def rng(seed: int) -> torch.Generator:
@@ -227,7 +232,8 @@ def test_any_restorer_will_do_for_a_first_order_degradation() -> None:
 
 
 def test_labels_reach_the_restorer() -> None:
-    labels, seen = torch.tensor([3, 1]), []
+    labels = torch.tensor([3, 1])
+    seen: list[tuple[int, Tensor | None]] = []
 
     def answer(x: Tensor, severity: int, given: Tensor | None) -> Tensor:
         seen.append((severity, given))
@@ -235,3 +241,108 @@ def test_labels_reach_the_restorer() -> None:
 
     list(restore(answer, degradation("blur"), digits()[:2], 2, labels=labels))
     assert seen == [(2, labels), (1, labels)]
+
+
+@pytest.mark.parametrize("severity", [8, T])
+@both
+def test_a_start_is_drawn_from_the_gaussian_of_its_class(kind: Kind, severity: int) -> None:
+    """The mean, and the spread along the directions in which degraded digits of that class spread most."""
+    degrade, images = degradation(kind), mnist()
+    assert images.labels is not None
+    labels = torch.tensor([3] * 2_000 + [1] * 2_000)
+    drawn = draw_degraded(degrade, severity, images, labels, rng(0)).flatten(1).double()
+    known = images.labels[:FITTED_ON]
+    for label in (3, 1):
+        x, real = (
+            drawn[labels == label],
+            degrade(images[(known == label).nonzero()[:, 0]], severity).flatten(1).double(),
+        )
+        deviations = real - real.mean(0)
+        assert (x.mean(0) - real.mean(0)).norm() < 0.1 * deviations.norm(dim=1).mean()
+        directions = torch.linalg.eigh(deviations.T @ deviations)[1][:, -8 if severity < T else -1 :]
+        torch.testing.assert_close((x @ directions).std(0), (deviations @ directions).std(0), rtol=0.1, atol=0)
+
+
+def test_a_class_without_images_has_no_start() -> None:
+    images = mnist("test")
+    for labels, of in [(torch.tensor([10]), images), (torch.tensor([1]), dataclasses.replace(images, labels=None))]:
+        with pytest.raises(ColdError, match="no images"):
+            draw_degraded(degradation("blur"), T, of, labels, rng(0))
+
+
+def few() -> ImageSet:
+    images = mnist("test")
+    assert images.labels is not None
+    return dataclasses.replace(images, images=images.images[:64], labels=images.labels[:64])
+
+
+def test_training_learns_and_repeats_itself() -> None:
+    trainers = [ColdTrainer(degradation("blur"), few(), seed=1) for _ in range(2)]
+    for trainer in trainers:
+        trainer.config = dataclasses.replace(TRAINING, batch_size=16, warmup_steps=0)
+    first, again = ([step.loss for step in trainer.steps(15)] for trainer in trainers)
+    assert first == again
+    assert sum(first[-3:]) < 0.8 * sum(first[:3])
+    for a, b in zip(trainers[0].ema.parameters(), trainers[1].ema.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_step_meets_every_severity_alike() -> None:
+    """A batch of 64 is stratified. An untrained network adds nothing, so the first loss is what the degradation did."""
+    met: list[tuple[Tensor, Tensor]] = []
+
+    class Watched(Degradation):
+        def __call__(self, x0: Tensor, severity: int | Tensor) -> Tensor:
+            assert isinstance(severity, Tensor)
+            met.append((x0, severity))
+            return super().__call__(x0, severity)
+
+    step = next(ColdTrainer(Watched("blur"), few(), seed=0).steps(1))
+    [(x0, severity)] = met
+    counts = severity.bincount(minlength=T + 1)
+    assert counts[0] == 0
+    assert counts[1:].min() >= 2
+    assert counts[1:].max() <= 5
+    assert step.loss == pytest.approx((degradation("blur")(x0, severity) - x0).abs().mean().item(), rel=1e-5)
+
+
+# What ships.
+
+
+@cache
+def shipped(kind: Kind) -> tuple[Restorer, Degradation]:
+    return load_restorer(kind)
+
+
+@both
+def test_the_weights_are_the_cards(kind: Kind) -> None:
+    weights = (MNIST / f"restorer-{kind}.safetensors").read_bytes()
+    card = json.loads((MNIST / f"restorer-{kind}.json").read_text())
+    assert len(weights) <= 400_000
+    assert hashlib.sha256(weights).hexdigest() == card["sha256"]
+    assert sum(p.numel() for p in shipped(kind)[0].parameters()) == card["parameters"]
+    assert card["recipe"]["kind"] == kind
+    assert card["recipe"].items() >= json.loads(json.dumps(dataclasses.asdict(TRAINING))).items()
+
+
+@both
+def test_what_ships_restores(kind: Kind) -> None:
+    """200 test digits at mid severity: the card's PSNR, and far above the degraded digits' own."""
+    restorer, degrade = shipped(kind)
+    severity = T // 2
+    x = degrade(digits(), severity)
+    at_once = psnr(restorer(x, severity), digits())
+    *_, last = restore(restorer, degrade, x, severity)
+    assert at_once > ENOUGH[kind]
+    assert at_once > psnr(x, digits()) + 5
+    assert psnr(last.x, digits()) > psnr(x, digits()) + 5
+    rows = {row["severity"]: row for row in json.loads((MNIST / f"restorer-{kind}.json").read_text())[CARD_ROWS]}
+    assert at_once == pytest.approx(rows[severity]["at_once"], abs=0.5)  # 200 of the card's 500 digits
+
+
+def test_a_damaged_restorer_says_so(tmp_path: Path) -> None:
+    (tmp_path / "restorer-blur.safetensors").write_bytes((MNIST / "restorer-blur.safetensors").read_bytes()[:-100])
+    with pytest.raises(WeightsError, match=r"restorer-blur\.safetensors"):
+        load_restorer("blur", tmp_path)
+    with pytest.raises(ColdError, match="blur, pixelate"):
+        load_restorer("../blur", tmp_path)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from playground.diffusion.sampling import SamplingConfig
 from playground.diffusion.schedules import make_schedule
 from playground.diffusion.training import TrainingConfig
-from playground.mnist.classifier import DigitReader, ReaderRecipe, accuracy, augment, load_reader, open_reader
+from playground.mnist.classifier import ReaderRecipe, accuracy, augment, load_reader, open_reader
 from playground.mnist.classifier import train_reader as train
 from playground.mnist.data import DIGITS, MNIST, ImageSet, mnist
 from playground.mnist.judge import (
@@ -59,9 +59,11 @@ def some(n: int) -> ImageSet:
 
 
 def write_model(folder: Path, config: NetworkConfig = TINY, size: int = 28) -> Path:
-    """An untrained network and its card, as a training run leaves them."""
+    """A random network and its card, as a training run leaves them."""
     network = make_network(config, (1, size, size), 10, seed=0)
-    nn.init.normal_(network.get_parameter("last.weight"), std=0.1, generator=rng())
+    for parameter in network.parameters():
+        if not parameter.any():  # a fresh network ends in zeros, and answers 0 to everything
+            nn.init.normal_(parameter, std=0.2, generator=rng())
     recipe = {"network": dataclasses.asdict(config), "training": dataclasses.asdict(TrainingConfig())}
     card = {"data": {"name": "MNIST", "shape": [1, size, size]}, "classes": DIGITS, "recipe": recipe, "steps": 7}
     (folder / "model.safetensors").write_bytes(encode_weights(network))
@@ -89,9 +91,9 @@ def test_its_card_tells_what_it_is() -> None:
 
 
 def test_its_features_have_a_unit() -> None:
-    x, _ = digits(5000)
+    x, _ = digits(2000)
     f = features(x)
-    assert f.shape == (5000, 64)
+    assert f.shape == (2000, 64)
     assert f.min() >= 0
     assert f.var(0).mean().item() == pytest.approx(1, rel=0.1)
     torch.testing.assert_close(load_reader().last(f[:100]), load_reader()(x[:100]))
@@ -123,13 +125,13 @@ def test_other_weights_are_refused(damage: str, tmp_path: Path) -> None:
 
 
 def test_training_is_repeatable_and_learns() -> None:
-    recipe = ReaderRecipe(epochs=3, batch_size=50)
-    reader, again = train(recipe, some(1500)), train(recipe, some(1500))
+    recipe = ReaderRecipe(epochs=3, batch_size=20)
+    reader, again = train(recipe, some(500)), train(recipe, some(500))
     assert all(torch.equal(a, b) for a, b in zip(reader.parameters(), again.parameters(), strict=True))
-    x, labels = digits(500, split="test")
-    assert accuracy(reader, x, labels) > 0.7
+    x, labels = digits(300, split="test")
+    assert accuracy(reader, x, labels) > 0.6
     with torch.inference_mode():
-        assert reader.features(some(1500)[:]).var(0).mean().item() == pytest.approx(1, rel=1e-3)
+        assert reader.features(some(500)[:]).var(0).mean().item() == pytest.approx(1, rel=1e-3)
 
 
 def test_half_precision_reads_the_same(tmp_path: Path) -> None:
@@ -173,24 +175,24 @@ def test_digits_are_moved_and_scaled_within_bounds() -> None:
 
 @pytest.fixture(scope="module")
 def of_real() -> ImageQuality:
-    return judge(*digits(500))
+    return judge(*digits(300))
 
 
 def test_real_digits_are_at_their_floor(of_real: ImageQuality) -> None:
-    assert of_real.n == 500
+    assert of_real.n == 300
     assert of_real.right >= 0.99
     assert of_real.frechet_floor / 2 < of_real.frechet < of_real.frechet_floor * 2
     assert of_real.nearest == 0  # they are training digits
 
 
 def test_digits_never_seen_are_no_copies(of_real: ImageQuality) -> None:
-    unseen = judge(*digits(500, split="test"))
+    unseen = judge(*digits(300, split="test"))
     assert unseen.nearest == pytest.approx(of_real.nearest_floor, rel=0.05)
     assert unseen.frechet < 2 * of_real.frechet_floor
 
 
 def test_noise_is_far_from_digits(of_real: ImageQuality) -> None:
-    noise = judge(torch.randn(500, 1, 28, 28, generator=rng()), torch.arange(500) % 10)
+    noise = judge(torch.randn(300, 1, 28, 28, generator=rng()), torch.arange(300) % 10)
     assert noise.frechet > 100 * of_real.frechet_floor
     assert noise.nearest > 2 * of_real.nearest_floor
     assert noise.right < 0.2
@@ -198,16 +200,16 @@ def test_noise_is_far_from_digits(of_real: ImageQuality) -> None:
 
 def test_one_digit_for_all_is_right_but_far(of_real: ImageQuality) -> None:
     x, labels = digits(1)
-    one = judge(x.expand(500, -1, -1, -1), labels.expand(500))
+    one = judge(x.expand(300, -1, -1, -1), labels.expand(300))
     assert one.right == 1
     assert one.frechet > 10 * of_real.frechet_floor
 
 
 def test_wrong_labels_are_right_by_chance() -> None:
-    x, labels = digits(1000)
-    shuffled = labels[torch.randperm(1000, generator=rng())]
+    x, labels = digits(600)
+    shuffled = labels[torch.randperm(600, generator=rng())]
     share = (reads(x).argmax(1) == shuffled).double().mean().item()
-    assert share == pytest.approx(0.1, abs=4 * math.sqrt(0.09 / 1000))
+    assert share == pytest.approx(0.1, abs=4 * math.sqrt(0.09 / 600))
 
 
 def test_judged_as_shown_and_by_the_seed() -> None:
@@ -258,7 +260,8 @@ def test_a_training_digit_is_its_own_nearest() -> None:
 def test_nearest_is_the_brute_force() -> None:
     x, _ = digits(4, split="test")
     parts = [mnist()[index].double().flatten(1) for index in torch.arange(60_000).split(5000)]
-    exact = torch.cat([(part[None] - x.double().flatten(1)[:, None]).square().mean(2) for part in parts], 1).sqrt()
+    mode = "donot_use_mm_for_euclid_dist"
+    exact = torch.cat([torch.cdist(x.double().flatten(1), part, compute_mode=mode) for part in parts], 1) / 28
     expected, where = exact.topk(5, largest=False)
     distances, indices = nearest_training(x, k=5)
     torch.testing.assert_close(distances.double(), expected, atol=1e-6, rtol=1e-6)

@@ -74,7 +74,8 @@ def a_path(states: int = 6, n: int = 16, channels: int = 1, labels: bool = True)
 def test_a_deflated_message_says_the_same(sent: dict[str, tuple[np.ndarray, Kind]]) -> None:
     tensors = {f"a{name}": (torch.from_numpy(array), kind) for name, (array, kind) in sent.items()}
     plain, deflated = unpack(pack({"step": 3}, **tensors)), unpack(pack({"step": 3}, compress=True, **tensors))
-    assert plain[0] == deflated[0] and plain[2] == deflated[2]
+    assert plain[0] == deflated[0]
+    assert plain[2] == deflated[2]
     for name in tensors:
         np.testing.assert_array_equal(plain[1][name], deflated[1][name])
 
@@ -143,7 +144,8 @@ def test_one_wild_pixel_does_not_coarsen_the_noise() -> None:
     path = a_path(labels=False)
     path.eps[-1, 0, 0, 0, 0] = 400.0  # ε̂ = (x - α x̂_0) / σ where hardly any σ is left
     meta, found, _ = unpack(pack_path(path, title="", caption="", seconds=0.1))
-    assert meta["labels"] == [] and (meta["slot"], meta["slots"]) == (0, 1)
+    assert meta["labels"] == []
+    assert (meta["slot"], meta["slots"]) == (0, 1)
     assert found["eps"].max() == pytest.approx(EPS_LIMIT)
     np.testing.assert_allclose(found["eps"][:-1], path.eps[:-1].numpy(), atol=EPS_LIMIT / 127 / 2 + 1e-6)
 

@@ -32,7 +32,7 @@ def digits_stage() -> gr.HTML:
     return gr.HTML(
         value="",
         html_template='<div class="pg-toy pg-digits"></div>',
-        js_on_load=script(*(f"{name}.js" for name in SCRIPTS)),
+        js_on_load=script(*SCRIPTS),
         apply_default_css=False,
         elem_classes="pg-live",
     )

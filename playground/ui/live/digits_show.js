@@ -94,7 +94,7 @@ const filmsShown = () => (S.mode === "compare" ? comparing() : [S.forward, S.pat
 // --- the picture ---------------------------------------------------------------------------------------------------------
 
 function panel(of, name, values, lines, more = {}) { // stamp: what the pixels depend on
-  const read = S.reads && of && of.read && name !== "eps" && (name === "xt" || of !== S.forward);
+  const read = S.reads && of && of.read && name === (of === S.forward ? "xt" : "x0"); // of a path the classifier reads x̂_0
   return { key: `${of ? of.id : "none"}.${name}`, shape: of ? of.shape : S.forward.shape, n: (of || S.forward).shape[0], side: (of || S.forward).shape[3], lines, values,
     noise: name === "eps", stamp: of && (of === S.forward && name !== "xt" ? 0 : of.at), selectable: true,
     under: read ? (k) => under(of, k) : S.reads && S.forward.read ? () => null : null, ...more };
@@ -110,7 +110,7 @@ function scenery() { // the rows of this mode
   const { forward, path, t } = S;
   if (S.mode === "train") {
     const n = S.shape ? S.shape[0] : 16, shape = S.shape || forward.shape, label = (k) => S.scene.meta.classes[S.labels[k]];
-    const note = S.shown ? `${n} digits from the same noise, as the network learns` : "";
+    const note = S.shown ? `${n} digits from the same noise, as the network learns` : "nothing is trained yet";
     return [{ title: "live", note, aside: S.shown ? `step ${(S.rewound ?? S.step).toLocaleString("en")}` : "",
       panels: [{ key: "train", shape, n, side: shape[3], lines: [], values: S.shown, stamp: S.to ? performance.now() : S.stamp,
         under: S.labels.length ? (k) => (label(k) ? { text: label(k), wrong: true } : null) : null, empty: ["Press Train.", "A network that knows nothing yet", "learns to make digits while you watch."] }] }];
@@ -123,7 +123,7 @@ function scenery() { // the rows of this mode
     for (let k = 0; k < paths.length; k += abreast) {
       const some = paths.slice(k, k + abreast);
       rows.push(
-        { title: "xₜ", note: "on its way from noise to a digit", panels: some.map((p, i) => panel(p, "xt", p.xt, [[p.meta.title, "", SLOTS[k + i]], ["", p.meta.caption]])) },
+        { title: "xₜ", note: "on its way from noise to a digit", panels: some.map((p, i) => panel(p, "xt", p.xt, [[p.meta.title, "", SLOTS[k + i]], ["", p.meta.caption]], { under: null })) },
         { title: "x̂₀", note: "what the network takes it for, at this t", panels: some.map((p) => panel(p, "x0", p.x0, [])) });
     }
     return rows;
@@ -167,8 +167,9 @@ function paint() {
 
 function measure() { // the room for the canvas: on a wide page what is left of the window, on a narrow one as much as it likes
   const box = find(".pg-digits-square"), wide = window.innerWidth > 900;
-  const below = wide ? window.innerHeight - (box.getBoundingClientRect().top + window.scrollY) - 106 : Infinity;
-  S.room = { width: box.clientWidth, height: Math.max(420, Math.min(below, box.clientWidth * (S.mode === "train" && !wide ? 1.2 : 2.4))) };
+  const room = wide ? Math.max(420, window.innerHeight - (box.getBoundingClientRect().top + window.scrollY) - 106) : Infinity;
+  S.room = { width: box.clientWidth, height: room };
+  box.style.minHeight = wide ? `${Math.floor(room)}px` : ""; // in every mode the bars below stand at the same place
   S.chartsDirty = true;
   wake();
 }

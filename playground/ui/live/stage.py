@@ -18,13 +18,14 @@ from playground.toy.live import FIELD_GRID, START_SEED, Frame, Study
 from playground.ui.live.wire import Kind, pack
 
 HERE = Path(__file__).parent
+SCRIPTS = ("wire", "common", "charts", "toy_page", "toy_draw", "toy_words", "stage")
 SHOWN_POINTS = 1_500  # of the data; more would only make a darker blot
 ARROW_LIMIT = 8.0  # in units of the noise; beyond, an arrow's length is full anyway
 
 
 def script(*names: str) -> str:
     """The named .js files of this folder, one after the other."""
-    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
+    return "\n".join((HERE / f"{name}.js").read_text(encoding="utf-8") for name in names)
 
 
 def stage() -> gr.HTML:
@@ -35,7 +36,7 @@ def stage() -> gr.HTML:
     return gr.HTML(
         value="",
         html_template='<div class="pg-toy"></div>',
-        js_on_load=script("wire.js", "common.js", "charts.js", "stage.js"),
+        js_on_load=script(*SCRIPTS),
         apply_default_css=False,
         elem_classes="pg-live",
     )
@@ -94,7 +95,7 @@ def pack_frame(frame: Frame, **meta: Any) -> str:
         "calls": frame.calls,
         **meta,
     }
-    return pack(facts, compress=False, x=(frame.x, "i16"), **(_study(frame.study) if frame.study else {}))
+    return pack(facts, x=(frame.x, "i16"), **(_study(frame.study) if frame.study else {}))
 
 
 def _study(study: Study) -> dict[str, tuple[torch.Tensor, Kind]]:

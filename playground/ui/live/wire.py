@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from torch import Tensor
@@ -21,8 +21,15 @@ FAST = 1  # zlib's level: noise hardly shrinks at any, and the background of dig
 DTYPES: dict[str, str] = {"i16": "<i2", "i8": "<i1", "f32": "<f4"}
 
 
-def pack(meta: dict[str, Any], compress: bool = False, **arrays: tuple[Tensor, Kind]) -> str:
-    """`meta` (plain JSON; no NaN) and named arrays as one base64 string. Values must be finite."""
+@overload  # twice, or a type checker would fear that `**arrays` might hold one named compress
+def pack(meta: dict[str, Any], **arrays: tuple[Tensor, Kind]) -> str: ...
+@overload
+def pack(meta: dict[str, Any], *, compress: bool, **arrays: tuple[Tensor, Kind]) -> str: ...
+def pack(meta: dict[str, Any], *, compress: Any = False, **arrays: tuple[Tensor, Kind]) -> str:
+    """`meta` (plain JSON; no NaN) and named arrays as one base64 string. Values must be finite.
+
+    `compress`: deflate the arrays; the browser then needs `unpackLater`.
+    """
     header: list[dict[str, Any]] = []
     body = bytearray()
     for name, (tensor, kind) in arrays.items():
