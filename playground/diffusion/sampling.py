@@ -7,6 +7,7 @@ What diffusers lacks, Langevin dynamics, stands here. A sampler asks one thing o
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -130,6 +131,9 @@ def sample_from(
     """SDEdit (Meng et al. 2022): noise `x0` with `eps` (N, …) up to timestep `t` and sample from there."""
     if not config.steps - 1 <= t < len(schedule):
         raise SamplerError(f"{config.steps} steps need a timestep from {config.steps - 1} to {len(schedule) - 1}.")
+    spacing = SAMPLERS[config.sampler].spacings[0] if config.spacing == "default" else config.spacing
+    if spacing == "leading":  # it begins below t, and would take x for less noisy than it is
+        config = dataclasses.replace(config, spacing="trailing")
     begun = NoiseSchedule(schedule.name, schedule.alphas[: t + 1], schedule.sigmas[: t + 1])
     x = (begun.alphas[t].to(x0.dtype) * x0 + begun.sigmas[t].to(x0.dtype) * eps) / begun.scales[t].to(x0.dtype)
     yield from sample(denoise, begun, x, config, **rest)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from playground.mnist.data import ImageDataError, to_unit
 
@@ -28,12 +29,13 @@ def digit_from_pixels(data: object) -> Tensor:
 
 
 def mask_from_pixels(data: object) -> Tensor:
-    """Where the visitor painted, to be made anew: (1, 28, 28) bool.
+    """Where the visitor painted, to be made anew: (1, 28, 28) bool, True for a pixel half of which is covered.
 
-    `data`: base64 (str or bytes) of 28·28 uint8, row by row, painted where above 127. Raises ImageDataError, also for
+    `data`: base64 (str or bytes) of 112·112 uint8, row by row, 255 where painted. Raises ImageDataError, also for
     a mask of nothing or of everything.
     """
-    mask = _pixels(data, SIDE, "mask") > 127
+    fine = _pixels(data, CANVAS, "mask").float()
+    mask = F.avg_pool2d(fine[None], CANVAS // SIDE)[0] > 127
     if not mask.any():
         raise ImageDataError("The mask covers nothing: all would stay as it is. Paint over the part to be made anew.")
     if mask.all():

@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from playground.diffusion.knobs import check_types
 from playground.diffusion.prediction import to_eps
 from playground.diffusion.sampling import (
     Denoiser,
+    SamplerError,
     SampleStep,
     SamplingConfig,
     sample,
@@ -98,6 +100,9 @@ class Request:
     rescale_betas_zero_snr: bool = False
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
+    def __post_init__(self) -> None:
+        check_types(self, GenerateError)
+
     @classmethod
     def of(cls, labels: Any = None, n: int = 16, **knobs: Any) -> Request:
         """A request from keywords, SamplingConfig's among them. Raises GenerateError for an unknown one."""
@@ -129,6 +134,8 @@ class Request:
             )
         if self.labels is None:
             return None
+        if not model.classes:
+            raise GenerateError("This model knows no classes: leave the class open.")
         if not all(isinstance(c, int) and 0 <= c < len(model.classes) for c in self.labels):
             raise GenerateError(f"Classes run from 0 to {len(model.classes) - 1} ({', '.join(model.classes)}).")
         return torch.tensor(self.labels)
@@ -166,7 +173,7 @@ def edit(model: ImageModel, request: Request, x0: Tensor, strength: float) -> It
     if not 0 < strength <= 1:
         raise GenerateError("How far into the noise: more than 0, at most 1.")
     labels, schedule = request.check(model), request.make_schedule()
-    x0 = x0.expand(request.n, *model.shape)
+    x0 = _for_each(x0, model, request.n)
     t = min(len(schedule) - 1, round(strength * len(schedule)))
     steps = max(2, min(request.sampling.steps, t + 1))  # no more steps than there are timesteps left
     config = dataclasses.replace(request.sampling, steps=steps)
@@ -177,6 +184,14 @@ def edit(model: ImageModel, request: Request, x0: Tensor, strength: float) -> It
     yield from counted(run, is_guided(request))
 
 
+def _for_each(x0: Tensor, model: ImageModel, n: int) -> Tensor:
+    """`x0` (C, H, W) or (N, C, H, W) as (n, C, H, W). Raises GenerateError where it is of another size or number."""
+    if x0.shape[-3:] != model.shape or x0.shape[:-3] not in ((), (1,), (n,)):
+        wanted = "×".join(map(str, model.shape))
+        raise GenerateError(f"This model starts from one image of {wanted}, or from {n}; not from {tuple(x0.shape)}.")
+    return x0.expand(n, *model.shape)
+
+
 def inpaint(model: ImageModel, request: Request, x0: Tensor, mask: Tensor, resample: int = 4) -> Iterator[SampleStep]:
     """RePaint (Lugmayr et al. 2022, algorithm 1): `mask` (…, H, W) is True where to paint anew; the rest stays `x0`.
 
@@ -185,11 +200,15 @@ def inpaint(model: ImageModel, request: Request, x0: Tensor, mask: Tensor, resam
     """
     if mask.all() or not mask.any():
         raise GenerateError("The mask covers everything or nothing: paint over a part of the image.")
-    if not 1 <= resample <= 10:
+    if resample not in range(1, 11):
         raise GenerateError("Each step is repeated 1 to 10 times.")
     labels, schedule, rng = request.check(model), request.make_schedule(), request.random()
+    if request.sampling.steps > len(schedule):
+        raise SamplerError(f"{request.sampling.steps} steps do not fit into a schedule of T = {len(schedule)}.")
+    if mask.shape[-2:] != model.shape[1:]:
+        raise GenerateError(f"The mask must have the image's {model.shape[1]}×{model.shape[2]} pixels.")
     unknown = mask.expand(request.n, *model.shape)
-    x0 = x0.expand(request.n, *model.shape)
+    x0 = _for_each(x0, model, request.n)
     denoise = model.denoiser(labels, request.guidance_scale)
     yield from counted(_repaint(denoise, schedule, request, x0, unknown, resample, rng, model), is_guided(request))
 
@@ -234,6 +253,7 @@ def _repaint(
 def between_noises(model: ImageModel, request: Request, other_seed: int) -> Iterator[SampleStep]:
     """`request.n` images along the sphere from the noise of one seed to that of another, all of one class."""
     labels = request.check(model)
+    dataclasses.replace(request, seed=other_seed).check(model)
     a, b = (dataclasses.replace(request, n=1, seed=seed).noise(model) for seed in (request.seed, other_seed))
     x = torch.cat([slerp(a, b, weight) for weight in torch.linspace(0, 1, request.n).tolist()])
     denoise = model.denoiser(labels, request.guidance_scale)

@@ -29,6 +29,7 @@ from playground.storage import StorageError, decode, encode, flatten, unflatten
 
 FORMAT = "diffusion-playground/mnist/1"
 SHOWN = 16
+MAX_SIDE = 256  # pixels of the images that a file may ask for
 
 
 @dataclass(frozen=True)
@@ -186,21 +187,22 @@ class MnistLab:
         """
         try:
             config, tensors, rest = decode(data, FORMAT, "an MNIST lab's model")
-            network = make_network(
-                NetworkConfig(**config["network"]), tuple(config["shape"]), len(config["classes"]), 0
-            )
+            channels, height, width = map(int, config["shape"])
+            shape, classes = (channels, height, width), tuple(map(str, config["classes"]))
+            if max(shape) > MAX_SIDE:  # a network's weights do not tell the size of its images
+                raise ValueError(f"images of {shape}")
+            network = make_network(NetworkConfig(**config["network"]), shape, len(classes), 0)
             weights = {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}
             network.load_state_dict(weights)
             network.eval().requires_grad_(False)
             training = TrainingConfig(**config["training"])
             card = {"recipe": {"network": config["network"], "training": config["training"]}}
-            shape, classes = tuple(config["shape"]), tuple(config["classes"])
             lab = cls(ImageModel(str(config["name"]), network, training.prediction, shape, classes, card))
             if "run" in config:
                 lab._restore(config["run"], tensors, rest)
         except StorageError as error:
             raise GenerateError(str(error)) from error
-        except (KeyError, ValueError, RuntimeError, TypeError, OverflowError) as error:
+        except (LookupError, ValueError, RuntimeError, TypeError, AttributeError, OverflowError) as error:
             raise GenerateError("This file's weights do not fit the network that its header names.") from error
         return lab
 
@@ -210,6 +212,7 @@ class MnistLab:
         if "data" in config:
             classes = tuple(map(str, config["data"]["classes"]))
             data = ImageSet(str(config["data"]["name"]), tensors["images"], tensors.get("labels"), classes)
+            _check(data)
         drawn, labels = tensors.get("drawn"), tensors.get("drawn_labels")
         run = LiveConfig(config["size"], config["start"], config["seed"], network, training, drawn, labels, data)
         self.run = LiveRun(run, self.shipped)
@@ -226,3 +229,16 @@ class MnistLab:
     def load(cls, path: str | Path) -> MnistLab:
         """Read what `save` wrote. Raises GenerateError."""
         return cls.from_bytes(Path(path).read_bytes())
+
+
+def _check(data: ImageSet) -> None:
+    """Raise ValueError for images or labels that training would stumble over."""
+    if data.images.dtype != torch.uint8 or data.images.ndim != 4 or not data.images.numel():
+        raise ValueError(f"images of {data.images.dtype}, {tuple(data.images.shape)}")
+    labels = data.labels
+    if labels is not None and not (
+        labels.dtype == torch.int64
+        and labels.shape == data.images.shape[:1]
+        and ((labels >= 0) & (labels < len(data.classes))).all()
+    ):
+        raise ValueError("labels without an image or a class")

@@ -19,7 +19,7 @@ from playground.diffusion.schedules import make_schedule
 from playground.diffusion.timeline import Timeline
 from playground.diffusion.training import Diverged, Trainer, TrainingConfig, TrainStep
 from playground.mnist.classifier import load_reader
-from playground.mnist.data import ImageDataError, ImageSet, mnist, to_bytes
+from playground.mnist.data import DIGITS, ImageDataError, ImageSet, mnist, to_bytes
 from playground.mnist.generate import GenerateError, Request
 from playground.mnist.live_recipes import LIVE_14, LIVE_28
 from playground.mnist.networks import NetworkConfig, make_network
@@ -56,9 +56,11 @@ class LiveConfig:
         if self.drawn is not None and (
             self.drawn.shape[1:] != (1, 28, 28)
             or self.drawn_labels is None
-            or len(self.drawn_labels) != len(self.drawn)
+            or self.drawn_labels.shape != self.drawn.shape[:1]
+            or self.drawn_labels.dtype != torch.int64
+            or not ((self.drawn_labels >= 0) & (self.drawn_labels < len(DIGITS))).all()
         ):
-            raise ImageDataError("Drawn digits are 28×28, each with a label.")
+            raise ImageDataError("Drawn digits are 28×28, each with a label from 0 to 9.")
 
     @classmethod
     def scratch(cls, size: int = 14, seed: int = 0, data: ImageSet | None = None, **training: Any) -> LiveConfig:

@@ -1,4 +1,9 @@
-"""What the page trains from scratch while one watches: small images or small networks, so that digits come in time."""
+"""What the page trains from scratch while one watches: small images or small networks, so that digits come in time.
+
+On one core, samples at guidance 2 were read as the class asked for (.1 is chance): 14×14 .86, .94 and .98 after 20, 40
+and 60 s; 28×28 .88, .94 and .96 (N = 200). Batches of 32 and a rate of 4e-3 did no better, channels (48, 96) worse:
+.71 after 30 s.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +22,7 @@ class LiveRecipe:
     training: TrainingConfig
 
 
-TRAINING = TrainingConfig(
+TRAINING = TrainingConfig(  # no planned end: it trains for as long as one watches
     noise_levels="angle",
     batch_size=64,
     optimizer="muon",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import sys
 import zipfile
+import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def load_trajectory(path: Path = FILE) -> ImagePath:
         shape = (-1, 1, 1, 1, 1)
         x = alpha.reshape(shape) * x0 + sigma.reshape(shape) * eps
         return ImagePath(x, x0, eps, data["t"], alpha, sigma, REQUEST.check(load_model()), 1_000, REQUEST.seed)
-    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ImageDataError(f"{path.name} is missing or damaged. Check out the repository again.") from error
 
 

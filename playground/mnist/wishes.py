@@ -44,7 +44,7 @@ class Wishes:
     spacing: str = "default"
     eta: float = 0.0
     begin: str = "noise"
-    strength: float = 0.6
+    strength: float = 0.4
     resample: int = 4
     other_seed: int = 1
     other_digit: str = "8"

@@ -170,13 +170,16 @@ class MnistTab:
         shown = [self.scene, self.path, self.news, *self.notices.values()]
         stage.ready(self._ready, outputs=shown, **ASIDE)
         stage.another(self._another, inputs=knobs, outputs=shown, preprocess=False, **ASIDE)
+        begin = self.controls["begin"]
         sampling = [
-            stage.generate(self._generate, inputs=knobs, outputs=shown, preprocess=False, **DRAW),
-            stage.masked(self._masked, inputs=knobs, outputs=shown, preprocess=False, **DRAW),
+            stage.generate(
+                self._generate, inputs=[self.by, self.values, *knobs], outputs=shown, preprocess=False, **DRAW
+            ),
+            stage.masked(self._masked, inputs=knobs, outputs=[*shown, begin], preprocess=False, **DRAW),
             stage.drawn(
                 self._drawn,
                 inputs=knobs,
-                outputs=[*shown, self.controls["begin"], self.controls["learn"]],
+                outputs=[*shown, begin, self.controls["learn"]],
                 preprocess=False,
                 **DRAW,
             ),
@@ -261,8 +264,13 @@ class MnistTab:
 
     # --- drawing digits ------------------------------------------------------------------------------------------
 
-    def _generate(self, request: gr.Request, *values: Any) -> Iterator[Update]:
+    def _generate(
+        self, request: gr.Request, event: gr.EventData, by: Any, chosen: Any, *values: Any
+    ) -> Iterator[Update]:
         """Draw what the knobs say, with a word on progress; when it cannot be, why."""
+        if event._data.get("mode") == "compare":
+            yield from self._compare(request, by, chosen, *values)
+            return
         try:
             desk, wish = self._desk(request), wishes(values)
             yield from self._draw(desk, work_on(desk, wish), wish)
@@ -475,7 +483,9 @@ class MnistTab:
 
     def _upload(self, path: str | None, request: gr.Request) -> Update:
         def use(desk: Desk) -> Update:
-            uploaded = Path(path or "")  # Gradio put it into its own folder, and lets no request name any other file
+            if path is None:
+                raise ImageDataError("Choose a file first.")
+            uploaded = Path(path)  # Gradio put it into its own folder, and lets no request name any other file
             data = uploaded.read_bytes()
             uploaded.unlink()
             desk.uploaded = read_upload(data, uploaded.name)

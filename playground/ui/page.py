@@ -16,7 +16,7 @@ HEADER = """
 <button type="button" id="pg-theme" aria-label="switch between light and dark" title="light or dark">◐</button></header>
 """
 FOOTER = """
-<footer class="pg-footer">Keys: space trains and pauses · . one step · ← → scrub · Home data · End noise</footer>
+<footer class="pg-footer">Keys: space plays, trains and pauses · . one step · ← → scrub · Home data · End noise</footer>
 """
 THEME_BUTTON = """
 document.getElementById("pg-theme").addEventListener("click", () => document.body.classList.toggle("dark"));

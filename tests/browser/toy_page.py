@@ -51,24 +51,28 @@ def around(mask: Mask, pixels: int) -> Mask:
 class ToyPage:
     """One open toy lab. Every wait is for something that shows on the page."""
 
-    def __init__(self, watched: Watched, url: str, query: str = "") -> None:
+    selector = CANVAS
+
+    def __init__(self, watched: Watched, url: str, query: str = "", tab: str = "") -> None:
         self.watched, self.page = watched, watched.page
-        self.canvas = self.page.locator(CANVAS)
+        self.canvas = self.page.locator(self.selector)
         self.under_way: set[Request] = set()  # Gradio's stream of answers among it, as long as any is to come
         self.page.on("request", lambda request: None if HEARTBEAT in request.url else self.under_way.add(request))
         self.page.on("requestfinished", lambda request: self.under_way.discard(request))
         self.page.on("requestfailed", lambda request: self.under_way.discard(request))
         self.page.set_default_timeout(WAIT_MS)
         self.page.goto(f"{url}/{query}")
+        if tab:
+            self.page.get_by_role("tab", name=tab, exact=True).click()
         self.until("c => c.dataset.painted > 0")  # data and schedule are there
 
     # --- what shows ----------------------------------------------------------------------------------------------
 
-    def until(self, condition: str, argument: Any = None) -> None:
+    def until(self, condition: str, argument: Any = None, within: float = WAIT_MS) -> None:
         """Wait for a JavaScript `(canvas, argument) => …` to be true."""
+        find = f"const c = document.querySelector('{self.selector}')"
         self.page.wait_for_function(
-            f"argument => {{ const c = document.querySelector('{CANVAS}'); return c && ({condition})(c, argument); }}",
-            arg=argument,
+            f"argument => {{ {find}; return c && ({condition})(c, argument); }}", arg=argument, timeout=within
         )
 
     def data(self, name: str) -> int:
@@ -82,12 +86,12 @@ class ToyPage:
 
     def stat(self, name: str) -> float:
         """A number above the charts; NaN while there is none."""
-        text = self.page.locator(f"[data-stat={name}]").inner_text()
+        text = self.page.locator(f"[data-stat={name}]:visible").inner_text()
         return math.nan if text == "–" else float(text.replace(",", ""))
 
     def status(self) -> str:
         """The line beside the buttons."""
-        return self.page.locator(".pg-status").inner_text()
+        return self.page.locator(".pg-status:visible").inner_text()
 
     def picture(self) -> Picture:
         """What is painted on the canvas now."""
@@ -167,7 +171,7 @@ class ToyPage:
 
     def look_back(self, share: float) -> int:
         """Put the training time to this share of the way. Returns the step chosen there."""
-        slider = self.page.get_by_label("training time, rewind")
+        slider = self.page.get_by_label("training time, rewind").locator("visible=true")
         slider.press("Home")
         for _ in range(round(share * int(slider.get_attribute("max") or 0))):
             slider.press("ArrowRight")
@@ -176,13 +180,13 @@ class ToyPage:
 
     def training_time(self) -> str:
         """What stands beside the slider of training time."""
-        return self.page.locator(".pg-time-readout").inner_text()
+        return self.page.locator(".pg-time-readout:visible").inner_text()
 
     def unfold(self, *titles: str) -> None:
         """Open folded parts of the page."""
         for title in titles:
             heading = self.page.locator("button.label-wrap", has=self.page.get_by_text(title, exact=True))
-            for part in heading.all():
+            for part in heading.locator("visible=true").all():
                 if "open" not in (part.get_attribute("class") or "").split():
                     part.click()
 
@@ -194,7 +198,7 @@ class ToyPage:
 
     def number(self, knob: str) -> Locator:
         """The number beside a knob that is a slider."""
-        return self.page.get_by_label(f"number input for {knob}", exact=True)
+        return self.page.get_by_label(f"number input for {knob}", exact=True).locator("visible=true")
 
     def upload(self, button: str, name: str, content: bytes) -> None:
         """Press `button` and choose a file."""

@@ -129,7 +129,7 @@ def test_nothing_drawn_is_said(level: int) -> None:
 def test_a_mask_is_where_it_was_painted() -> None:
     painted = np.zeros((28, 28))
     painted[3, 5], painted[20:, :9], painted[0, 0] = 128, 255, 127
-    mask = mask_from_pixels(sent(painted))
+    mask = mask_from_pixels(sent(painted.repeat(4, axis=0).repeat(4, axis=1)))
     assert (mask.shape, mask.dtype) == ((1, 28, 28), torch.bool)
     assert np.array_equal(mask[0].numpy(), painted > 127)
 
@@ -137,7 +137,7 @@ def test_a_mask_is_where_it_was_painted() -> None:
 @pytest.mark.parametrize(("level", "message"), [(0, "covers nothing"), (127, "nothing"), (255, "covers everything")])
 def test_a_mask_of_nothing_or_all_is_refused(level: int, message: str) -> None:
     with pytest.raises(ImageDataError, match=message):
-        mask_from_pixels(sent(np.full((28, 28), level)))
+        mask_from_pixels(sent(np.full((CANVAS, CANVAS), level)))
 
 
 # ---- What strangers send

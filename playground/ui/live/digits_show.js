@@ -162,6 +162,7 @@ function paint() {
       if (anew || !old) paintPanel(g, p, atlas, S.chosen, large, colours, anew ? S.places : null);
     }
   }
+  if (anew) canvas.dataset.places = JSON.stringify(S.places);
   canvas.dataset.painted = Number(canvas.dataset.painted) + 1;
 }
 
