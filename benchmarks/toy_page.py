@@ -173,7 +173,7 @@ def measure_page(rounds: int, seconds: float) -> Page:
             seen.headless_steps_per_second_all.append(_headless(lab, seconds / 2))
             _train(page, canvas, devtools, seconds, rounds, seen)
         seen.headless_steps_per_second_all.append(_headless(lab, seconds / 2))
-        _scrub(page, canvas, seen)
+        seen.scrub_painted_per_second, seen.scrub_requests = scrub(page, canvas)
         browser.close()
     seen.steps_per_second = statistics.median(seen.steps_per_second_all)
     seen.headless_steps_per_second = statistics.median(seen.headless_steps_per_second_all)
@@ -210,8 +210,11 @@ def _train(page: BrowserPage, canvas: Locator, devtools: CDPSession, seconds: fl
     page.wait_for_timeout(1_000)
 
 
-def _scrub(page: BrowserPage, canvas: Locator, seen: Page) -> None:
-    """Drag "how noisy" to and fro, a movement every sixtieth of a second or as fast as the browser takes them."""
+def scrub(page: BrowserPage, canvas: Locator) -> tuple[float, int]:
+    """Drag "how noisy" to and fro, a movement every sixtieth of a second or as fast as the browser takes them.
+
+    Returns painted frames a second, and requests made meanwhile.
+    """
     box = page.get_by_role("slider", name=re.compile("^how noisy")).bounding_box()
     assert box is not None, "the slider is on the page, so it has a place"
     requests: list[str] = []
@@ -223,10 +226,10 @@ def _scrub(page: BrowserPage, canvas: Locator, seen: Page) -> None:
     while (passed := time.perf_counter() - began) < SCRUB_SECONDS:
         page.mouse.move(left + width * (1 - abs(1 - passed % 2)), y)
         page.wait_for_timeout(max(0.0, 1e3 / 60 - 1e3 * (time.perf_counter() - began - passed)))
-    seen.scrub_painted_per_second = (_counts(canvas)["painted"] - painted) / passed
+    rate = (_counts(canvas)["painted"] - painted) / passed
     page.mouse.up()
     page.wait_for_timeout(1_000)  # what it asks for late, counts
-    seen.scrub_requests = len(requests)
+    return rate, len(requests)
 
 
 def _counts(canvas: Locator) -> dict[str, int]:

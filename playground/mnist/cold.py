@@ -166,7 +166,8 @@ def draw_degraded(
 ) -> Tensor:
     """Where a generation starts: x_s (N, 1, 28, 28) of no picture, one for each of `labels` (N,).
 
-    From the Gaussian with the mean and covariance of D(x_0, s) over `images` of that class. Raises ColdError.
+    From the Gaussian with the mean and covariance of D(x_0, s) over `images` of that class. What little differs between
+    pixels counts: one brightness and some noise, as in §5.2, gives hardly any digits here (blur). Raises ColdError.
     """
     known = torch.empty(0) if images.labels is None else images.labels[:FITTED_ON]
     if not torch.isin(labels, known).all():

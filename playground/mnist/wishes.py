@@ -138,6 +138,8 @@ def _cold(desk: Desk, wish: Wishes, labels: Tensor | None) -> Job:
     x0, real = desk.images()
     if desk.drawing is not None:
         x0, real = desk.drawing.expand(IMAGES, -1, -1, -1), None
+    if not readable(x0):
+        raise ImageDataError("Only grey digits of 28×28 can be restored: go back to MNIST's (Images), or draw one.")
     forward = [
         SampleStep(start - s, last * s / cold.T if s else -1.0, float(s == 0), float(s > 0), x, x0, x, 0)
         for s in range(start, -1, -1)

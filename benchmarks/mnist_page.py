@@ -1,0 +1,62 @@
+"""The MNIST tab, measured from outside: how soon its first picture moves, and what scrubbing costs.
+
+python -m benchmarks.mnist_page
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+
+from playwright.sync_api import sync_playwright
+
+from benchmarks.machine import describe
+from benchmarks.toy_page import CHROMIUM_ARGS, app, scrub, serving
+from tests.browser.chromium import HELP, find
+
+WARM_UP_SECONDS = 20.0  # the app loads what takes long in the background, once it is up
+MOVES = "() => { const c = document.querySelector('[data-testid=digits-live]'); return c && Number(c.dataset.t) > 0; }"
+
+
+@dataclass(frozen=True)
+class TabFigures:
+    """What a visitor meets. Sixteen digits, three panels, twice."""
+
+    seconds_to_move: float  # from the click on the tab until the first picture moves
+    scrub_painted_per_second: float
+    scrub_requests: int
+    seconds_to_draw: float  # from Generate to sixteen new digits on show: 20 guided steps
+
+
+def measure() -> TabFigures:
+    """Open the tab in a headless Chromium, drag the slider, draw. Raises RuntimeError where there is no browser."""
+    browser_path = find()
+    if browser_path is None:
+        raise RuntimeError(HELP)
+    with serving(app()) as (port, _), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=CHROMIUM_ARGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(120_000)
+        page.goto(f"http://127.0.0.1:{port}")
+        page.wait_for_timeout(1e3 * WARM_UP_SECONDS)
+        began = time.perf_counter()
+        page.get_by_role("tab", name="MNIST").click()
+        page.wait_for_function(MOVES)
+        moves = time.perf_counter() - began
+        canvas = page.get_by_test_id("digits-live")
+        page.locator(".pg-digits [data-do=play]").click()
+        painted, requests = scrub(page, canvas)
+        paths = int(canvas.get_attribute("data-paths") or 0)
+        began = time.perf_counter()
+        page.get_by_role("button", name="Generate").click()
+        page.wait_for_function(f"Number(document.querySelector('[data-testid=digits-live]').dataset.paths) > {paths}")
+        draws = time.perf_counter() - began
+        browser.close()
+    return TabFigures(moves, painted, requests, draws)
+
+
+if __name__ == "__main__":
+    print(describe(), file=sys.stderr)
+    print(json.dumps(asdict(measure()), indent=1))
