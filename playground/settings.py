@@ -29,7 +29,7 @@ class Settings:
     timeline_bytes: int = 24_000_000  # checkpoints of one run: some ninety of the Fast network
 
     max_images: int = 64  # drawn at a time in the MNIST tab: a sheet of 8 x 8
-    max_image_steps: int = 16_000  # images x steps: 16 digits through all 1,000 of DDPM's are 20 s of a core
+    max_image_calls: int = 40_000  # images x network calls: 16 guided digits through DDPM's 1,000 steps are 45 s
     image_preview_share: float = 0.3  # of a live training on digits at most goes into its previews
     image_timeline_bytes: int = 80_000_000  # checkpoints of one live training on digits: some ten of the small network
 

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+from playground.mnist.live import LiveConfig, watch
+from playground.mnist.networks import NetworkConfig as ImageNetwork
 from playground.sessions import FullHouse, Gone, Sessions, Visitor
 from playground.settings import SETTINGS
 from playground.toy import ToyConfig, ToyLab
 from playground.toy.live import Control, live
 from playground.toy.network import NetworkConfig
+from playground.turns import Turns
 
 FEW = dataclasses.replace(SETTINGS, max_visitors=3, max_idle_seconds=100.0, preview_points=40, max_training_steps=20)
 SMALL = ToyConfig(n_points=100, network=NetworkConfig(width=8, depth=1, fourier_features=4))
@@ -120,6 +123,88 @@ def test_a_new_run_ends_the_one_before_and_keeps_the_speed(sessions: Sessions) -
     assert not second.paused
     assert visitor.control is second
     assert (second.steps_per_second, second.gentle) == (20.0, False)
+
+
+# ---- A visitor's digits
+
+
+def digits(seed: int) -> LiveConfig:
+    """A live run on digits, small enough for many."""
+    config = LiveConfig.scratch(14, seed, batch_size=4)
+    return dataclasses.replace(config, network=ImageNetwork(channels=(8,), patch=2))
+
+
+def test_everybody_has_a_desk_of_their_own(sessions: Sessions, clock: Clock) -> None:
+    ada, ben = arrive(sessions, clock, "ada", "ben")
+    ada.digits.teach(torch.zeros(1, 28, 28), 3)
+    ada.digits.real_seed = 5
+    ada.digits.ask()
+    assert ada.digits.lab is ada.digits.lab
+    assert ada.digits.lab is not ben.digits.lab
+    assert (len(ben.digits.drawn), ben.digits.real_seed, ben.digits.asked) == (0, 0, 0)
+    assert ada.digits.busy
+    assert not ben.digits.busy
+    assert not torch.equal(ada.digits.images()[0], ben.digits.images()[0])
+
+
+def test_interleaved_desks_do_not_touch_each_other(sessions: Sessions, clock: Clock) -> None:
+    visitors = arrive(sessions, clock, "ada", "ben", "cem")
+    alone = []
+    for seed in range(3):
+        lab = Visitor(ToyLab(SMALL), visitors[0].ruler).digits.lab
+        lab.begin(digits(seed))
+        straight = [step.loss for step in lab.train(6)]
+        lab.use_trained()
+        alone.append((straight, lab.sample(n=2, steps=3).x))
+    for seed, visitor in enumerate(visitors):
+        visitor.digits.lab.begin(digits(seed))
+    runs = [visitor.digits.lab.train() for visitor in visitors]
+    losses: list[list[float]] = [[], [], []]
+    for k in range(6):
+        for which in (k % 3, (k + 1) % 3, (k + 2) % 3):
+            losses[which].append(next(runs[which]).loss)
+    for visitor, mine, (steps, x) in zip(visitors, losses, alone, strict=True):
+        visitor.digits.lab.use_trained()
+        assert mine == steps
+        assert torch.equal(visitor.digits.lab.sample(n=2, steps=3).x, x)
+
+
+def test_who_trains_digits_trains(sessions: Sessions, clock: Clock) -> None:
+    ada, ben, _ = arrive(sessions, clock, "ada", "ben", "cem")
+    ada.digits.begin()
+    assert ada.training
+    assert sessions.training == 1
+    ada.begin()
+    assert sessions.training == 1, "both labs, one visitor"
+    ada.control.paused = True
+    assert sessions.training == 1
+    ben.begin()
+    assert sessions.training == 2
+    clock.now += 1
+    arrive(sessions, clock, "dot", "eve")
+    assert [name in sessions for name in ("ada", "ben", "cem")] == [True, True, False], "who trains stays"
+    ada.digits.control.paused = True
+    assert sessions.training == 1
+
+
+def test_who_drew_digits_has_something_to_lose(sessions: Sessions, clock: Clock) -> None:
+    ada, _, _ = arrive(sessions, clock, "ada", "ben", "cem")
+    ada.digits.teach(torch.zeros(1, 28, 28), 3)
+    arrive(sessions, clock, "dot")
+    assert [name in sessions for name in ("ada", "ben", "cem")] == [True, False, True]
+
+
+def test_leaving_stops_both_labs(sessions: Sessions) -> None:
+    visitor = sessions.visitor("ada")
+    toy, control = visitor.begin(), visitor.digits.begin()
+    run = visitor.digits.lab.begin(digits(0))
+    previews = watch(run, control, dataclasses.replace(FEW, max_training_steps=10**9), Turns())
+    at = next(previews).step
+    sessions.leave("ada")
+    assert toy.paused
+    assert control.paused
+    assert [preview.running for preview in previews] == [False]
+    assert run.step == at
 
 
 # ---- Making room

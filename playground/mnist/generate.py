@@ -119,18 +119,25 @@ class Request:
         """The noise schedule asked for. Raises ScheduleError."""
         return make_schedule(self.schedule, self.timesteps, rescale_betas_zero_snr=self.rescale_betas_zero_snr)
 
-    def check(self, model: ImageModel) -> Tensor | None:
-        """The labels (N,) as a tensor, all of it within bounds. Raises GenerateError."""
+    @property
+    def calls(self) -> int:
+        """Network calls to be expected for each image."""
+        config = self.sampling
+        inner = {"heun": 2, "annealed_langevin": config.langevin_inner}.get(config.sampler, 1)
+        return config.steps * inner * (2 if is_guided(self) else 1)
+
+    def check(self, model: ImageModel, rounds: int = 1) -> Tensor | None:
+        """The labels (N,) as a tensor, all of it within bounds, each call made `rounds` times. Raises GenerateError."""
         if not 1 <= self.n <= SETTINGS.max_images:
             raise GenerateError(f"Between 1 and {SETTINGS.max_images} images at a time; not {self.n}.")
         if not 0 <= self.seed < 2**32:
             raise GenerateError(f"The seed must be a whole number from 0 to 2³² - 1; it is {self.seed}.")
         if not 0 <= self.guidance_scale <= 20:
             raise GenerateError(f"The guidance scale must lie in 0 … 20; it is {self.guidance_scale}.")
-        if self.n * self.sampling.steps > SETTINGS.max_image_steps:
+        if self.n * self.calls * rounds > SETTINGS.max_image_calls:
             raise GenerateError(
-                f"{self.n} images × {self.sampling.steps:,} steps are too many at once: take fewer of either "
-                f"(at most {SETTINGS.max_image_steps:,} together)."
+                f"{self.n} images × {self.calls * rounds:,} network calls are too many at once: take fewer of either "
+                f"(at most {SETTINGS.max_image_calls:,} together)."
             )
         if self.labels is None:
             return None
@@ -202,7 +209,7 @@ def inpaint(model: ImageModel, request: Request, x0: Tensor, mask: Tensor, resam
         raise GenerateError("The mask covers everything or nothing: paint over a part of the image.")
     if resample not in range(1, 11):
         raise GenerateError("Each step is repeated 1 to 10 times.")
-    labels, schedule, rng = request.check(model), request.make_schedule(), request.random()
+    labels, schedule, rng = request.check(model, resample), request.make_schedule(), request.random()
     if request.sampling.steps > len(schedule):
         raise SamplerError(f"{request.sampling.steps} steps do not fit into a schedule of T = {len(schedule)}.")
     if mask.shape[-2:] != model.shape[1:]:

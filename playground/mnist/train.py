@@ -155,10 +155,13 @@ class Run:
         labels = torch.arange(classes).repeat_interleave(8) if classes else None
         n = 64 if labels is None else len(labels)
         average = self.trainer.ema
+        device = self.accelerator.device
+        if labels is not None:
+            labels = labels.to(device)
         denoise = denoiser(average, self.recipe.training.prediction, labels, guidance_scale)
         x = start_noise(n, math.prod(self.images.shape), self.recipe.seed).reshape(n, *self.images.shape)
         config = SamplingConfig("dpm++", steps)
-        for step in sample(denoise, self.trainer.schedule, x.to(self.accelerator.device), config):
+        for step in sample(denoise, self.trainer.schedule, x.to(device), config):
             x = step.x
         return x.cpu()
 

@@ -57,18 +57,16 @@ class Wishes:
     batch_size: int = 64
     label_dropout: float = 0.1
 
-    @property
-    def labels(self) -> list[int] | None:
-        """A class for each of the sixteen images, or None."""
-        if self.digit == OPEN:
+    def labels(self, classes: int = 10) -> tuple[int, ...] | None:
+        """A class for each of the sixteen images, of a model that knows so many; None leaves them open."""
+        if self.digit == OPEN or not classes:
             return None
-        return [k % 10 if self.digit == ALL else int(self.digit) for k in range(IMAGES)]
+        return tuple(k % classes if self.digit == ALL else int(self.digit) for k in range(IMAGES))
 
-    @property
-    def request(self) -> Request:
+    def request(self, classes: int = 10) -> Request:
         """What to draw. Raises SamplerError for a sampler without such a spacing."""
         return Request(
-            labels=None if self.labels is None else tuple(self.labels),
+            labels=self.labels(classes),
             n=IMAGES,
             seed=self.seed,
             guidance_scale=self.guidance_scale,
@@ -93,8 +91,9 @@ class Job:
 
 def work_on(desk: Desk, wish: Wishes) -> Job:
     """What `wish` starts from, as work to be done. Raises ValueErrors that say what is missing."""
-    model, request = desk.lab.model, wish.request
-    labels = None if wish.labels is None else torch.tensor(wish.labels)
+    model = desk.lab.model
+    request = wish.request(len(model.classes))
+    labels = None if request.labels is None else torch.tensor(request.labels)
     title, total = f"{SAMPLERS[wish.sampler].title}, {wish.steps:,} steps", wish.steps
     match wish.begin:
         case "drawing":

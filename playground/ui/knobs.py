@@ -250,6 +250,20 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
             more=True,
         ),
         Knob(
+            "training.weight_decay",
+            "weight decay",
+            "Pulls all weights towards 0 a little at each step. Takes effect at once.",
+            limits=(0, 0.5, 0.01),
+            more=True,
+        ),
+        Knob(
+            "training.max_grad_norm",
+            "longest gradient",
+            "Longer ones are cut to this length, which tames a rate too large; 0 lets all pass. Takes effect at once.",
+            limits=(0, 10, 0.1),
+            more=True,
+        ),
+        Knob(
             "training.label_dropout",
             "label dropout",
             "Share of classes hidden while training; guidance needs some.",

@@ -233,7 +233,7 @@ class MnistTab:
 
     def _scene(self, desk: Desk, wish: Wishes) -> str:
         """The images on the desk, one noise for each, and the schedule."""
-        table = desk.shown(wish.request.make_schedule())
+        table = desk.shown(wish.request().make_schedule())
         with TURNS.work():
             reads, reads_t = reads_forward(table)
         images = desk.uploaded
@@ -371,7 +371,7 @@ class MnistTab:
             if not 2 <= len(picked) <= MOST_COMPARED:
                 raise GenerateError(f"Choose two to {MOST_COMPARED} to compare.")
             desk.comparisons += 1
-            requests = [compared(wish.request, str(by), value) for value in picked]
+            requests = [compared(wish.request(len(desk.lab.model.classes)), str(by), value) for value in picked]
             asked = desk.ask()
             for slot, (each, title) in enumerate(requests):
                 each.make_schedule()

@@ -102,7 +102,7 @@ def test_the_shipped_run_is_whole() -> None:
     assert run.x.shape == run.x0.shape == run.eps.shape == (states, 16, 1, 28, 28)
     assert run.labels is not None
     assert run.labels.tolist() == [k % 10 for k in range(16)]
-    assert (run.t[0], run.t[-1]) == (999, -1)
+    assert [float(run.t[0]), float(run.t[-1])] == [999, -1]
     assert (run.t.diff() < 0).all()
     torch.testing.assert_close(run.alpha.square() + run.sigma.square(), torch.ones(states))
     alpha, sigma = (level.reshape(-1, 1, 1, 1, 1) for level in (run.alpha, run.sigma))

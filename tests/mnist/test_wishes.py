@@ -1,0 +1,329 @@
+"""Every combination of the tab's knobs is work that can be done, or a message that says what is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from playground.diffusion.sampling import SAMPLERS
+from playground.mnist.data import ImageDataError, ImageSet, mnist
+from playground.mnist.desk import MAX_DRAWN, Desk
+from playground.mnist.generate import GenerateError, Request, collect
+from playground.mnist.live import LiveRun
+from playground.mnist.weights import ImageModel
+from playground.mnist.wishes import (
+    ALL,
+    IMAGES,
+    OPEN,
+    OTHER_NETWORKS,
+    READ_LEVELS,
+    Job,
+    Wishes,
+    collected,
+    compared,
+    live_config,
+    reads_along,
+    reads_forward,
+    work_on,
+)
+
+QUICK = Wishes(steps=2, resample=2)
+
+
+class Blank(nn.Module):
+    """A network that has learnt nothing; what is asked of it costs nothing."""
+
+    def forward(self, x: torch.Tensor, *level: Any) -> torch.Tensor:
+        return torch.zeros_like(x)
+
+
+def model(shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> ImageModel:
+    return ImageModel("blank", Blank(), "v", shape, tuple(map(str, range(classes))), {})
+
+
+@pytest.fixture
+def desk() -> Desk:
+    desk = Desk()
+    desk.lab.model = model()
+    return desk
+
+
+def digit() -> torch.Tensor:
+    drawn = torch.full((1, 28, 28), -1.0)
+    drawn[:, 5:22, 13:16] = 1.0
+    return drawn
+
+
+def colour(labels: torch.Tensor | None = None, classes: tuple[str, ...] = (), size: int = 28) -> ImageSet:
+    images = torch.randint(0, 256, (5, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return ImageSet("mine", images, labels, classes)
+
+
+def done(job: Job) -> list[Any]:
+    *_, steps = collected(job)
+    return steps
+
+
+# What to draw
+
+
+@pytest.mark.parametrize(("digit", "labels"), [(ALL, [0, 1, 2]), ("7", [7, 7, 7]), (OPEN, None)])
+def test_digits_asked_for(desk: Desk, digit: str, labels: list[int] | None) -> None:
+    job = work_on(desk, dataclasses.replace(QUICK, digit=digit))
+    steps = done(job)
+    assert len(steps) == job.total + 1 == 3
+    assert steps[-1].x.shape == (IMAGES, 1, 28, 28)
+    assert (None if job.labels is None else job.labels[:3].tolist()) == labels
+    assert job.title == "DPM-Solver++ 2M, 2 steps"
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_runs(desk: Desk, sampler: str) -> None:
+    steps = done(work_on(desk, dataclasses.replace(QUICK, sampler=sampler, steps=4)))
+    assert steps[-1].x.shape == (IMAGES, 1, 28, 28)
+
+
+@pytest.mark.parametrize("begin", ["noise", "drawing", "mask", "noises", "classes"])
+@pytest.mark.parametrize("wished", [ALL, "3", OPEN])
+def test_every_beginning_comes_to_its_end(desk: Desk, begin: str, wished: str) -> None:
+    desk.drawing = digit()
+    mask = torch.zeros(1, 28, 28, dtype=torch.bool)
+    mask[:, 10:20, 10:20] = True
+    desk.mask = (18, mask)  # there are sixteen: the third
+    job = work_on(desk, dataclasses.replace(QUICK, begin=begin, digit=wished))
+    steps = done(job)
+    assert steps[-1].t == -1
+    assert steps[-1].x.shape == (IMAGES, 1, 28, 28)
+    assert job.title
+    collect(steps, job.labels, 0)
+    if begin == "mask":
+        outside = ~mask.expand(IMAGES, 1, 28, 28)
+        third = desk.images()[0][2].expand(IMAGES, 1, 28, 28)
+        assert torch.equal(steps[-1].x[outside], third[outside])
+
+
+@pytest.mark.parametrize("begin", ["blur", "pixelate"])
+@pytest.mark.parametrize("drawn", [True, False])
+def test_cold_diffusion_restores_what_is_on_the_desk(desk: Desk, begin: str, drawn: bool) -> None:
+    if drawn:
+        desk.drawing = digit()
+    job = work_on(desk, dataclasses.replace(QUICK, begin=begin, strength=0.1))
+    steps = done(job)
+    assert len(steps) == len(job.beside) == job.total + 1 == 3
+    assert job.beside_title
+    assert [step.t for step in steps] == [step.t for step in job.beside]
+    assert torch.equal(steps[0].x, job.beside[0].x)
+    original = digit().expand(IMAGES, 1, 28, 28) if drawn else desk.images()[0]
+    assert torch.equal(job.beside[-1].x, original)
+    lost, left = ((x - original).square().mean() for x in (steps[0].x, steps[-1].x))
+    assert left < lost, "restored, partly at least"
+
+
+@pytest.mark.parametrize("begin", ["blur", "pixelate"])
+def test_cold_diffusion_from_nothing_makes_new_digits(desk: Desk, begin: str) -> None:
+    job = work_on(desk, dataclasses.replace(QUICK, begin=begin, strength=1.0, digit=OPEN))
+    steps = done(job)
+    assert len(steps) == job.total + 1
+    assert not job.beside
+    assert job.labels is not None
+    assert steps[-1].x.isfinite().all()
+
+
+@pytest.mark.parametrize(("begin", "words"), [("drawing", "Draw a digit"), ("mask", "Repaint a part")])
+def test_what_is_missing_is_said(desk: Desk, begin: str, words: str) -> None:
+    with pytest.raises(ImageDataError, match=words):
+        work_on(desk, dataclasses.replace(QUICK, begin=begin))
+
+
+def test_what_does_not_fit_is_refused(desk: Desk) -> None:
+    desk.drawing = digit()
+    desk.mask = (0, torch.eye(28).bool()[None])
+    desk.lab.model = model((1, 14, 14))
+    for begin in ("drawing", "mask"):
+        with pytest.raises(ValueError, match=r"1×14×14|Only MNIST"):
+            done(work_on(desk, dataclasses.replace(QUICK, begin=begin)))
+    desk.lab.model = model(classes=0)
+    with pytest.raises(GenerateError, match="no classes"):
+        done(work_on(desk, dataclasses.replace(QUICK, begin="classes")))
+    for asked in (ALL, OPEN, "3"):
+        assert work_on(desk, dataclasses.replace(QUICK, digit=asked)).labels is None
+
+
+def test_one_of_each_class_of_a_model_that_knows_three(desk: Desk) -> None:
+    desk.lab.model = model(classes=3)
+    labels = work_on(desk, QUICK).labels
+    assert labels is not None
+    assert labels.tolist() == [k % 3 for k in range(16)]
+
+
+@pytest.mark.parametrize("begin", ["blur", "pixelate"])
+@pytest.mark.parametrize("size", [28, 32])
+def test_cold_diffusion_knows_grey_digits_only(desk: Desk, begin: str, size: int) -> None:
+    desk.uploaded = colour(size=size)
+    with pytest.raises(ValueError, match="28×28"):
+        done(work_on(desk, dataclasses.replace(QUICK, begin=begin)))
+
+
+def test_wishes_that_make_no_sense_say_so(desk: Desk) -> None:
+    for change in (
+        {"seed": -1},
+        {"guidance_scale": 21.0},
+        {"steps": 1},
+        {"steps": 4_000},
+        {"timesteps": 1},
+        {"sampler": "best"},
+        {"schedule": "none"},
+        {"spacing": "karras", "sampler": "ddpm"},
+        {"eta": 2.0},
+        {"begin": "noises", "other_seed": -1},
+        {"begin": "drawing", "strength": 0.0},
+    ):
+        desk.drawing = digit()
+        with pytest.raises(ValueError, match=" "):
+            done(work_on(desk, dataclasses.replace(QUICK, **change)))
+
+
+# Side by side
+
+
+@pytest.mark.parametrize(
+    ("by", "value", "title", "change"),
+    [
+        ("sampler", "ddpm", "DDPM", {"sampler": "ddpm", "spacing": "default"}),
+        ("schedule", "cosine", "cosine schedule", {"schedule": "cosine"}),
+        ("steps", "7", "7 steps", {"steps": 7}),
+        ("guidance", "3.5", "guidance 3.5", {"guidance_scale": 3.5}),
+    ],
+)
+def test_compared_is_one_thing_changed(by: str, value: str, title: str, change: dict[str, Any]) -> None:
+    wish = Wishes(spacing="karras")
+    request, said = compared(wish.request(), by, value)
+    assert said == title
+    assert request == dataclasses.replace(wish, **change).request()
+    assert request != wish.request()
+
+
+@pytest.mark.parametrize(("by", "value"), [("steps", "1"), ("steps", "many"), ("guidance", "much")])
+def test_what_cannot_be_compared(by: str, value: str) -> None:
+    with pytest.raises(ValueError, match=" "):
+        compared(Wishes().request(), by, value)
+
+
+# How to train
+
+
+def test_training_as_the_knobs_say(desk: Desk) -> None:
+    wish = Wishes(
+        size=28, seed=3, prediction="x0", noise_levels="uniform", learning_rate=1e-3, batch_size=32, label_dropout=0.2
+    )
+    config = live_config(desk, wish)
+    assert (config.size, config.start, config.seed, config.data) == (28, "scratch", 3, None)
+    training = config.training
+    assert (training.prediction, training.noise_levels, training.batch_size) == ("x0", "uniform", 32)
+    assert (training.learning_rate, training.label_dropout) == (1e-3, 0.2)
+
+
+@pytest.mark.parametrize("network", OTHER_NETWORKS)
+@pytest.mark.parametrize("size", [14, 28])
+def test_other_networks_train(desk: Desk, network: str, size: int) -> None:
+    config = live_config(desk, Wishes(network=network, size=size, batch_size=2))
+    assert config.network.kind == network
+    (step,) = LiveRun(config, desk.lab.shipped).train(1)
+    assert 0 < step.loss < 10
+
+
+def test_training_on_what_is_on_the_desk(desk: Desk) -> None:
+    with pytest.raises(ImageDataError, match="Upload images"):
+        live_config(desk, Wishes(learn="upload"))
+    with pytest.raises(ImageDataError, match="Teach it this"):
+        live_config(desk, Wishes(learn="drawn"))
+    desk.uploaded = colour()
+    assert live_config(desk, Wishes(learn="upload")).data is desk.uploaded
+    desk.teach(digit(), 1)
+    desk.teach(digit(), 7)
+    config = live_config(desk, Wishes(learn="drawn", seed=2))
+    assert (config.start, config.size, config.seed) == ("shipped", 28, 2)
+    assert config.drawn is not None
+    assert config.drawn_labels is not None
+    assert config.drawn.shape == (2, 1, 28, 28)
+    assert config.drawn_labels.tolist() == [1, 7]
+
+
+def test_a_desk_holds_so_many_drawings(desk: Desk) -> None:
+    for _ in range(MAX_DRAWN):
+        desk.teach(digit(), 1)
+    with pytest.raises(ImageDataError, match=str(MAX_DRAWN)):
+        desk.teach(digit(), 1)
+    assert len(desk.drawn) == len(desk.drawn_labels) == MAX_DRAWN
+
+
+# What the reader sees
+
+
+def test_the_reader_follows_the_digits_into_noise(desk: Desk) -> None:
+    table = desk.shown(Request().make_schedule())
+    read, t = reads_forward(table)
+    assert read is not None
+    assert t is not None
+    assert table.labels is not None
+    assert read.shape == (READ_LEVELS, len(table.x0), 10)
+    assert [float(t[0]), float(t[-1]), len(t)] == [0, 999, READ_LEVELS]
+    torch.testing.assert_close(read.sum(-1), torch.ones(read.shape[:2]))
+    right = (read.argmax(-1) == table.labels).float().mean(1)
+    assert right[0] > 0.9
+    assert right[-1] < 0.5, "nothing is left to read"
+
+
+def test_the_reader_follows_a_run(desk: Desk) -> None:
+    job = work_on(desk, QUICK)
+    read = reads_along(collect(done(job), job.labels, 0))
+    assert read is not None
+    assert read.shape == (3, IMAGES, 10)
+    torch.testing.assert_close(read.sum(-1), torch.ones(3, IMAGES))
+
+
+@pytest.mark.parametrize("shape", [(3, 28, 28), (1, 14, 14)])
+def test_the_reader_leaves_alone_what_it_cannot_read(desk: Desk, shape: tuple[int, int, int]) -> None:
+    desk.uploaded = ImageSet("mine", torch.zeros(4, *shape, dtype=torch.uint8))
+    assert reads_forward(desk.shown(Request().make_schedule())) == (None, None)
+    desk.lab.model = model(shape)
+    job = work_on(desk, QUICK)
+    assert reads_along(collect(done(job), job.labels, 0)) is None
+
+
+# The desk
+
+
+def test_images_on_the_desk(desk: Desk) -> None:
+    x0, labels = desk.images()
+    assert x0.shape == (16, 1, 28, 28)
+    assert labels is not None
+    again = Desk(real_seed=1)
+    assert not torch.equal(again.images()[0], x0)
+    desk.uploaded = colour(torch.arange(5), tuple("abcde"))
+    mine, labels = desk.images()
+    assert mine.shape == (5, 3, 28, 28), "no more than there are"
+    assert labels is not None
+    for image, label in zip(mine, labels, strict=True):
+        assert torch.equal(image, desk.uploaded[label[None]][0])
+    desk.uploaded = mnist("test")
+    assert len(desk.images()[0]) == 16
+
+
+def test_only_the_last_wish_is_wanted(desk: Desk) -> None:
+    assert [desk.ask(), desk.ask()] == [1, 2]
+    assert desk.asked == 2
+    first = desk.begin()
+    second = desk.begin()
+    assert (first.paused, second.paused) == (True, False)
+    assert desk.control is second
+
+
+def test_what_is_worth_keeping(desk: Desk) -> None:
+    assert not desk.busy
+    desk.teach(digit(), 3)
+    assert desk.busy
