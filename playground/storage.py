@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,7 @@ def decode(data: bytes, format: str, what: str) -> tuple[dict[str, Any], dict[st
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace `path` by `data`, wholly or not at all: a full disk or a kill in the middle leaves the old file."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
+    beside = path.with_name(f".{path.name}.new")
     try:
         with beside.open("wb") as file:
             file.write(data)

@@ -10,15 +10,15 @@ from __future__ import annotations
 import dataclasses
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from playground.diffusion.knobs import check_types
-from playground.diffusion.prediction import to_eps
+from playground.diffusion.prediction import Prediction, to_eps, to_x0
 from playground.diffusion.schedules import NoiseSchedule
 
 Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -107,6 +107,65 @@ class SampleStep:
     x0: Tensor
     eps: Tensor
     calls: int  # network evaluations so far, this one included
+
+
+@dataclass(frozen=True)
+class SamplePath:
+    """A sampled trajectory, first state noise, last state the samples.
+
+    `x`, `x0`, `eps` (K+1, N, …): x_t, x̂0 and ε̂, with x = α x0 + σ ε; `t`, `alpha`, `sigma` (K+1,), t = -1 at the end;
+    `labels` (N,) or None; `calls` network evaluations; `seed` the one that was used.
+    """
+
+    x: Tensor
+    x0: Tensor
+    eps: Tensor
+    t: Tensor
+    alpha: Tensor
+    sigma: Tensor
+    labels: Tensor | None
+    calls: int
+    seed: int
+
+
+def collect(steps: Iterable[SampleStep], labels: Tensor | None, seed: int) -> SamplePath:
+    """All states of a run as one path."""
+    steps = list(steps)
+    return SamplePath(
+        x=torch.stack([s.x for s in steps]),
+        x0=torch.stack([s.x0 for s in steps]),
+        eps=torch.stack([s.eps for s in steps]),
+        t=torch.tensor([s.t for s in steps]),
+        alpha=torch.tensor([s.alpha for s in steps]),
+        sigma=torch.tensor([s.sigma for s in steps]),
+        labels=labels,
+        calls=steps[-1].calls,
+        seed=seed,
+    )
+
+
+def network_denoiser(
+    network: nn.Module,
+    prediction: Prediction,
+    labels: Tensor | None,
+    guidance_scale: float,
+    low: Tensor,
+    high: Tensor,
+) -> Denoiser:
+    """`network` as (x, α, σ) → x̂_0, for classes `labels` (N,) or none, never outside `low` … `high`: the data's box.
+
+    Unbounded, one sample in thousands leaves for infinity. The samplers take ε̂ from what is left, so the two agree.
+    """
+
+    def denoise(x: Tensor, alpha: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+        return to_x0(prediction, network(x, alpha, sigma, labels), x, alpha, sigma)
+
+    guided = guide(
+        lambda x, alpha, sigma: denoise(x, alpha, sigma, labels),
+        lambda x, alpha, sigma: denoise(x, alpha, sigma, None),
+        guidance_scale if labels is not None else 1.0,
+    )
+    return lambda x, alpha, sigma: guided(x, alpha, sigma).nan_to_num(0.0).clamp(low, high)
 
 
 def guide(conditional: Denoiser, unconditional: Denoiser, guidance_scale: float) -> Denoiser:

@@ -1,6 +1,7 @@
 """Diffusion on images one knows: digits, with a model that ships and one that is trained live."""
 
-from playground.mnist.generate import GenerateError, ImagePath, Request
+from playground.diffusion.sampling import SamplePath
+from playground.mnist.generate import GenerateError, Request
 from playground.mnist.lab import ForwardTable, MnistLab
 
-__all__ = ["ForwardTable", "GenerateError", "ImagePath", "MnistLab", "Request"]
+__all__ = ["ForwardTable", "GenerateError", "MnistLab", "Request", "SamplePath"]

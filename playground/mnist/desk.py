@@ -9,10 +9,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from playground.diffusion.sampling import start_noise
+from playground.diffusion.sampling import SamplePath, start_noise
 from playground.diffusion.schedules import NoiseSchedule
 from playground.mnist.data import ImageDataError, ImageSet
-from playground.mnist.generate import ImagePath
 from playground.mnist.lab import SHOWN, ForwardTable, MnistLab
 from playground.mnist.live import Control
 
@@ -23,7 +22,7 @@ MAX_DRAWN = 30  # digits that a visitor may teach: more than a lesson's worth
 class Made:
     """The run shown last, thinned where it is long."""
 
-    path: ImagePath
+    path: SamplePath
     title: str
 
 

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from playground.diffusion.sampling import SamplePath
 from playground.mnist.data import to_bytes
-from playground.mnist.generate import ImagePath
 
 STRIP_STATES = 10
 STRIP_ROWS = 8
@@ -35,12 +35,12 @@ def _sheet(images: Tensor, columns: int, scale: int = SCALE) -> Image.Image:
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
 
-def _evenly(path: ImagePath, n: int) -> Tensor:
+def _evenly(path: SamplePath, n: int) -> Tensor:
     """Indices of at most `n` states, the first and the last among them."""
     return torch.linspace(0, len(path.t) - 1, min(n, len(path.t))).round().long()
 
 
-def filmstrip(path: ImagePath) -> bytes:
+def filmstrip(path: SamplePath) -> bytes:
     """A PNG: two rows an image, x_t over x̂_0, time to the right."""
     shown = _evenly(path, STRIP_STATES)
     both = torch.stack([path.x[shown, :STRIP_ROWS], path.x0[shown, :STRIP_ROWS]])  # (2, states, rows, C, H, W)
@@ -49,7 +49,7 @@ def filmstrip(path: ImagePath) -> bytes:
     return out.getvalue()
 
 
-def animation(path: ImagePath) -> bytes:
+def animation(path: SamplePath) -> bytes:
     """A GIF of x_t from noise to the images, which are held at the end; it repeats."""
     shown = path.x[_evenly(path, GIF_FRAMES)].float()
     columns = math.ceil(math.sqrt(shown.shape[1]))
@@ -61,7 +61,7 @@ def animation(path: ImagePath) -> bytes:
     return out.getvalue()
 
 
-def arrays(path: ImagePath) -> bytes:
+def arrays(path: SamplePath) -> bytes:
     """An NPZ: x, x0, eps (K+1, N, C, H, W) float16, t, alpha, sigma (K+1,), labels (N,; empty for none), seed."""
     out = io.BytesIO()
     np.savez_compressed(

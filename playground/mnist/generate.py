@@ -15,6 +15,7 @@ from playground.diffusion.knobs import check_types
 from playground.diffusion.prediction import to_eps
 from playground.diffusion.sampling import (
     Denoiser,
+    SamplePath,
     SamplerError,
     SampleStep,
     SamplingConfig,
@@ -35,42 +36,7 @@ class GenerateError(ValueError):
     """This cannot be drawn; the message says which knob to turn."""
 
 
-@dataclass(frozen=True)
-class ImagePath:
-    """A sampled trajectory, its last state the images.
-
-    `x`, `x0`, `eps` (K+1, N, C, H, W): x_t, x̂0 and ε̂, with x = α x0 + σ ε; `t`, `alpha`, `sigma` (K+1,), t = -1 at the
-    end; `labels` (N,) or None; `calls` network evaluations, two a step where guided; `seed` the one that was used.
-    """
-
-    x: Tensor
-    x0: Tensor
-    eps: Tensor
-    t: Tensor
-    alpha: Tensor
-    sigma: Tensor
-    labels: Tensor | None
-    calls: int
-    seed: int
-
-
-def collect(steps: Iterator[SampleStep] | list[SampleStep], labels: Tensor | None, seed: int) -> ImagePath:
-    """All states of a run as one path."""
-    steps = list(steps)
-    return ImagePath(
-        x=torch.stack([s.x for s in steps]),
-        x0=torch.stack([s.x0 for s in steps]),
-        eps=torch.stack([s.eps for s in steps]),
-        t=torch.tensor([s.t for s in steps]),
-        alpha=torch.tensor([s.alpha for s in steps]),
-        sigma=torch.tensor([s.sigma for s in steps]),
-        labels=labels,
-        calls=steps[-1].calls,
-        seed=seed,
-    )
-
-
-def thinned(path: ImagePath, states: int) -> ImagePath:
+def thinned(path: SamplePath, states: int) -> SamplePath:
     """At most `states` of the path's, evenly spaced, the first and the last among them, in half precision."""
     kept = torch.linspace(0, len(path.t) - 1, min(states, len(path.t))).round().long()
     return dataclasses.replace(

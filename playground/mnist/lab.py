@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from playground.diffusion.sampling import SampleStep, start_noise
+from playground.diffusion.sampling import SamplePath, SampleStep, collect, start_noise
 from playground.diffusion.schedules import NoiseSchedule, make_schedule
 from playground.diffusion.training import TrainingConfig, TrainStep
 from playground.mnist import generate
 from playground.mnist.data import ImageSet, mnist
-from playground.mnist.generate import GenerateError, ImagePath, Request, collect
+from playground.mnist.generate import GenerateError, Request
 from playground.mnist.live import LiveConfig, LiveRun
 from playground.mnist.networks import NetworkConfig, make_network
 from playground.mnist.weights import ImageModel, load_model
@@ -82,7 +82,7 @@ class MnistLab:
         """From noise to images, one state at a time. Arguments as for `sample`."""
         return generate.generate(self.model, Request.of(labels, n, **knobs))
 
-    def sample(self, labels: Any = None, n: int = SHOWN, **knobs: Any) -> ImagePath:
+    def sample(self, labels: Any = None, n: int = SHOWN, **knobs: Any) -> SamplePath:
         """Images of the classes `labels`, or `n` of whatever class, and the way there.
 
         Knobs: seed, guidance_scale (diffusers' convention, 1 is none), schedule, timesteps, rescale_betas_zero_snr, and
@@ -91,31 +91,31 @@ class MnistLab:
         request = Request.of(labels, n, **knobs)
         return self._path(generate.generate(self.model, request), request)
 
-    def edit(self, x0: Tensor, strength: float = 0.6, labels: Any = None, n: int = SHOWN, **knobs: Any) -> ImagePath:
+    def edit(self, x0: Tensor, strength: float = 0.6, labels: Any = None, n: int = SHOWN, **knobs: Any) -> SamplePath:
         """SDEdit: `x0` (C, H, W) or (N, C, H, W), noised to `strength` of all timesteps, and back."""
         request = Request.of(labels, n, **knobs)
         return self._path(generate.edit(self.model, request, x0, strength), request)
 
     def inpaint(
         self, x0: Tensor, mask: Tensor, labels: Any = None, n: int = SHOWN, resample: int = 4, **knobs: Any
-    ) -> ImagePath:
+    ) -> SamplePath:
         """RePaint: where `mask` (1, H, W) is True the image is painted anew, elsewhere it stays `x0`."""
         request = Request.of(labels, n, **knobs)
         return self._path(generate.inpaint(self.model, request, x0, mask, resample), request)
 
     def between_noises(
         self, seed: int, other_seed: int, label: int | None = None, n: int = 8, **knobs: Any
-    ) -> ImagePath:
+    ) -> SamplePath:
         """`n` images on the way from one seed's noise to another's, over the sphere."""
         request = Request.of(None if label is None else [label] * n, n, seed=seed, **knobs)
         return self._path(generate.between_noises(self.model, request, other_seed), request)
 
-    def between_classes(self, one: int, other: int, n: int = 8, **knobs: Any) -> ImagePath:
+    def between_classes(self, one: int, other: int, n: int = 8, **knobs: Any) -> SamplePath:
         """`n` images of the same noise on the way from one class to another."""
         request = Request.of([one] * n, **knobs)
         return self._path(generate.between_classes(self.model, request, one, other), request)
 
-    def _path(self, steps: Iterator[SampleStep], request: Request) -> ImagePath:
+    def _path(self, steps: Iterator[SampleStep], request: Request) -> SamplePath:
         return collect(steps, None if request.labels is None else torch.tensor(request.labels), request.seed)
 
     # --- training ------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -139,6 +140,7 @@ class LiveRun:
             network, self.images, self.schedule, config.training, config.seed, labels, len(self.images.classes)
         )
         self.timeline = Timeline(self.trainer, SETTINGS.image_timeline_bytes)
+        self._lock = threading.RLock()
 
     @property
     def step(self) -> int:
@@ -146,17 +148,29 @@ class LiveRun:
         return self.trainer.step_count
 
     def train(self, steps: int | None = None) -> Iterator[TrainStep]:
-        """`steps` more, or as many as are pulled. Raises Diverged; then `timeline.rewind` leads back."""
+        """`steps` more, or as many as are pulled. Raises Diverged; then `rewind` leads back."""
         done = 0
         while steps is None or done < steps:
-            step = self.trainer.step()
-            self.timeline.keep_if_due()
+            with self._lock:  # whoever rewinds waits for the end of a step
+                step = self.trainer.step()
+                self.timeline.keep_if_due()
             done += 1
             yield step
 
+    def keep(self) -> None:
+        """Put this very step on the timeline."""
+        with self._lock:
+            self.timeline.keep()
+
+    def rewind(self, step: int) -> int:
+        """`Timeline.rewind`: back to the last checkpoint at or before `step`. Returns the step arrived at."""
+        with self._lock:
+            return self.timeline.rewind(step)
+
     def model(self) -> ImageModel:
         """The averaged weights as they are now, apart from further training."""
-        network = copy.deepcopy(self.trainer.ema).eval()
+        with self._lock:
+            network = copy.deepcopy(self.trainer.ema).eval()
         card = {"recipe": {"network": dataclasses.asdict(self.config.network)}}
         card["recipe"]["training"] = dataclasses.asdict(self.config.training)
         shape, classes = self.images.shape, self.images.classes
@@ -243,7 +257,7 @@ def watch(run: LiveRun, control: Control, settings: Settings = SETTINGS, turns: 
                 pending, began = [], time.perf_counter()
                 drawing = began - now
                 next_look = step.step + max(2, step.step // 20)
-        run.timeline.keep()
+        run.keep()
     except Diverged as error:
         note = str(error)
     now = time.perf_counter()

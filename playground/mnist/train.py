@@ -24,13 +24,13 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from playground.diffusion.sampling import SamplingConfig, sample, start_noise
+from playground.diffusion.sampling import SamplingConfig, network_denoiser, sample, start_noise
 from playground.diffusion.schedules import make_schedule
 from playground.diffusion.training import Batch, Trainer, TrainingConfig, TrainStep
 from playground.mnist.data import to_bytes
 from playground.mnist.networks import NetworkConfig, make_network
 from playground.mnist.sources import open_images
-from playground.mnist.weights import denoiser, encode_weights
+from playground.mnist.weights import RANGE, encode_weights
 from playground.storage import decode, encode, flatten, unflatten, write_atomically
 
 FORMAT = "diffusion-playground/image-run/1"
@@ -158,7 +158,7 @@ class Run:
         device = self.accelerator.device
         if labels is not None:
             labels = labels.to(device)
-        denoise = denoiser(average, self.recipe.training.prediction, labels, guidance_scale)
+        denoise = network_denoiser(average, self.recipe.training.prediction, labels, guidance_scale, *RANGE)
         x = start_noise(n, math.prod(self.images.shape), self.recipe.seed).reshape(n, *self.images.shape)
         config = SamplingConfig("dpm++", steps)
         for step in sample(denoise, self.trainer.schedule, x.to(device), config):

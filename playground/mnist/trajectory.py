@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from playground.diffusion.sampling import SamplePath
 from playground.mnist.data import MNIST, ImageDataError
-from playground.mnist.generate import ImagePath, Request, generate
+from playground.mnist.generate import Request, generate
 from playground.mnist.weights import load_model
 from playground.storage import write_atomically
 
@@ -48,7 +49,7 @@ def make() -> bytes:
 
 
 @lru_cache(maxsize=1)
-def load_trajectory(path: Path = FILE) -> ImagePath:
+def load_trajectory(path: Path = FILE) -> SamplePath:
     """The shipped run. Raises ImageDataError for a missing or damaged file."""
     try:
         with np.load(path) as file:
@@ -57,7 +58,7 @@ def load_trajectory(path: Path = FILE) -> ImagePath:
         alpha, sigma = data["alpha"], data["sigma"]
         shape = (-1, 1, 1, 1, 1)
         x = alpha.reshape(shape) * x0 + sigma.reshape(shape) * eps
-        return ImagePath(x, x0, eps, data["t"], alpha, sigma, REQUEST.check(load_model()), 1_000, REQUEST.seed)
+        return SamplePath(x, x0, eps, data["t"], alpha, sigma, REQUEST.check(load_model()), 1_000, REQUEST.seed)
     except (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ImageDataError(f"{path.name} is missing or damaged. Check out the repository again.") from error
 

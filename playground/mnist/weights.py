@@ -1,4 +1,4 @@
-"""Trained networks: how they are kept, and how they become a denoiser."""
+"""Trained networks: how they are kept and read."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from playground.diffusion.prediction import Prediction, to_x0
-from playground.diffusion.sampling import Denoiser, guide
+from playground.diffusion.prediction import Prediction
+from playground.diffusion.sampling import Denoiser, network_denoiser
 from playground.mnist.networks import NetworkConfig, make_network
 
+RANGE = torch.tensor(-1.0), torch.tensor(1.0)  # where all images lie
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "mnist" / "model.safetensors"
 
 
@@ -34,27 +36,8 @@ class ImageModel:
     card: dict[str, Any]
 
     def denoiser(self, labels: Tensor | None = None, guidance_scale: float = 1.0) -> Denoiser:
-        """(x, α, σ) → x̂_0 for classes `labels` (N,) or none; see the function of the same name."""
-        return denoiser(self.network, self.prediction, labels, guidance_scale)
-
-
-def denoiser(
-    network: nn.Module, prediction: Prediction, labels: Tensor | None, guidance_scale: float = 1.0
-) -> Denoiser:
-    """`network` as (x, α, σ) → x̂_0, for classes `labels` (N,) or none, guided as in diffusers (1 is none).
-
-    x̂_0 is held within [-1, 1], where all images are; the samplers take ε̂ from what is left, so the two always agree.
-    """
-
-    def denoise(x: Tensor, alpha: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        return to_x0(prediction, network(x, alpha, sigma, labels), x, alpha, sigma)
-
-    guided = guide(
-        lambda x, alpha, sigma: denoise(x, alpha, sigma, labels),
-        lambda x, alpha, sigma: denoise(x, alpha, sigma, None),
-        guidance_scale if labels is not None else 1.0,
-    )
-    return lambda x, alpha, sigma: guided(x, alpha, sigma).nan_to_num(0.0).clamp(-1, 1)
+        """(x, α, σ) → x̂_0 for classes `labels` (N,) or none, held within [-1, 1], where all images are."""
+        return network_denoiser(self.network, self.prediction, labels, guidance_scale, *RANGE)
 
 
 def encode_weights(network: nn.Module) -> bytes:

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from playground.diffusion.sampling import SAMPLERS, SampleStep, SamplingConfig
+from playground.diffusion.sampling import SAMPLERS, SamplePath, SampleStep, SamplingConfig
 from playground.mnist import cold, generate
 from playground.mnist.data import ImageDataError, mnist
 from playground.mnist.desk import Desk
-from playground.mnist.generate import ImagePath, Request
+from playground.mnist.generate import Request
 from playground.mnist.judge import reads
 from playground.mnist.lab import ForwardTable
 from playground.mnist.live import LiveConfig
@@ -25,6 +25,7 @@ from playground.turns import in_turns
 ALL = "all"  # one of each class
 OPEN = "open"  # no class asked for
 IMAGES = 16
+NEW_FROM = {"blur": cold.T, "pixelate": 16}  # at 20 a mosaic is one brightness, and its digits are all alike
 SAID_EVERY = 0.2  # seconds between two words on progress
 READ_LEVELS = 24  # noise levels at which the reader looks at the images that sink into noise
 
@@ -129,11 +130,13 @@ def _cold(desk: Desk, wish: Wishes, labels: Tensor | None) -> Job:
     start = max(1, round(wish.strength * cold.T))
     last = wish.timesteps - 1
     if start == cold.T:  # nothing is left of any digit: this makes new ones
+        start = NEW_FROM[kind]
         rng = torch.Generator().manual_seed(wish.seed)
         wanted = torch.arange(IMAGES) % 10 if labels is None else labels
         x = cold.draw_degraded(degradation, start, mnist(), wanted, rng)
-        steps = cold.restore(restorer, degradation, x, start, labels=wanted)
-        return Job(_warm(steps, last), start, f"Cold diffusion ({kind}): new digits", wanted)
+        naive = list(_warm(cold.restore(restorer, degradation, x, start, "naive", wanted), last))
+        better = _warm(cold.restore(restorer, degradation, x, start, labels=wanted), last)
+        return Job(better, start, "Algorithm 2", wanted, naive, "Algorithm 1 (naive)")
     x0, real = desk.images()
     if desk.drawing is not None:
         x0, real = desk.drawing.expand(IMAGES, -1, -1, -1), None
@@ -152,7 +155,9 @@ def _warm(steps: Iterator[cold.ColdStep], last: int) -> Iterator[SampleStep]:
     """Cold steps for the same stage: all that is not x̂_0 is the degraded image itself, and no noise is in it."""
     for s in steps:
         t = last * s.severity / cold.T if s.severity else -1.0
-        yield SampleStep(s.index, t, float(s.severity == 0), float(s.severity > 0), s.x, s.x0, s.x, s.index + 1)
+        yield SampleStep(
+            s.index, t, float(s.severity == 0), float(s.severity > 0), s.x, s.x0, s.x, s.index + (s.severity > 0)
+        )
 
 
 def collected(job: Job) -> Iterator[list[SampleStep]]:
@@ -222,7 +227,7 @@ def reads_forward(table: ForwardTable) -> tuple[Tensor | None, Tensor | None]:
     return reads(x).reshape(len(t), len(table.x0), -1), t.float()
 
 
-def reads_along(path: ImagePath) -> Tensor | None:
+def reads_along(path: SamplePath) -> Tensor | None:
     """What the reader sees in x̂_0 on the way: (K+1, N, 10) probabilities; None for what it cannot read."""
     shape = path.x0.shape[:2]
     return reads(path.x0.flatten(0, 1).float()).reshape(*shape, -1) if readable(path.x0) else None

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from playground.diffusion.exact import ExactDenoiser
 from playground.diffusion.metrics import Quality
-from playground.diffusion.sampling import SampleStep
+from playground.diffusion.sampling import SamplePath, SampleStep
 from playground.diffusion.timeline import Timeline
 from playground.diffusion.training import Trainer, TrainStep
 from playground.settings import SETTINGS
@@ -31,7 +31,7 @@ from playground.toy.config import LabError, ToyConfig
 from playground.toy.data import Cloud
 from playground.toy.network import PointMLP
 from playground.toy.own import MAX_CLASSES, cloud_from_points
-from playground.toy.snapshot import Field, LossByTimestep, SamplePath, Snapshot
+from playground.toy.snapshot import Field, LossByTimestep, Snapshot
 
 BOX_MARGIN = 0.1  # x̂0 may leave the data's bounding box by this share of its size, and no further
 FORMAT = "diffusion-playground/toy/1"

@@ -16,31 +16,22 @@ from torch import Tensor, nn
 
 from playground.diffusion import metrics
 from playground.diffusion.exact import ExactDenoiser
-from playground.diffusion.prediction import error_in_x0, target, to_eps, to_x0
-from playground.diffusion.sampling import Denoiser, SampleStep, SamplingConfig, guide, sample, start_noise
+from playground.diffusion.prediction import error_in_x0, target, to_eps
+from playground.diffusion.sampling import (
+    Denoiser,
+    SamplePath,
+    SampleStep,
+    SamplingConfig,
+    collect,
+    guide,
+    network_denoiser,
+    sample,
+    start_noise,
+)
 from playground.diffusion.schedules import NoiseSchedule
 from playground.settings import SETTINGS
 from playground.toy.config import LabError, ToyConfig
 from playground.toy.data import Cloud, make_cloud
-
-
-@dataclass(frozen=True)
-class SamplePath:
-    """A sampled trajectory, first state pure noise, last state the samples.
-
-    `x`, `x0`, `eps` (K+1, N, 2): states and x̂0 in the data's coordinates, ε̂ in units of the noise; `t`, `alpha`,
-    `sigma` (K+1,); `labels` (N,) or None; `calls` network evaluations; `seed` the one that was used.
-    """
-
-    x: Tensor
-    x0: Tensor
-    eps: Tensor
-    t: Tensor
-    alpha: Tensor
-    sigma: Tensor
-    labels: Tensor | None
-    calls: int
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -92,17 +83,8 @@ class Snapshot:
 
         Unbounded, one sample in thousands leaves for infinity. `labels` (N,): the class of each row.
         """
-        network, prediction, (low, high) = self.network, self.config.training.prediction, self.box
-
-        def denoise(x: Tensor, alpha: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-            return to_x0(prediction, network(x, alpha, sigma, labels), x, alpha, sigma)
-
-        guided = guide(
-            lambda x, alpha, sigma: denoise(x, alpha, sigma, labels),
-            lambda x, alpha, sigma: denoise(x, alpha, sigma, None),
-            guidance_scale if labels is not None else 1.0,
-        )
-        return lambda x, alpha, sigma: guided(x, alpha, sigma).nan_to_num(0.0).clamp(low, high)
+        prediction = self.config.training.prediction
+        return network_denoiser(self.network, prediction, labels, guidance_scale, *self.box)
 
     def sampling(
         self,
@@ -144,17 +126,7 @@ class Snapshot:
             raise LabError(f"{n:,} samples × {config.steps:,} steps are too many to keep: take fewer of either.")
         steps = list(self.sampling(n, **arguments))
         seed = int(arguments.get("seed", 0))
-        return SamplePath(
-            x=torch.stack([s.x for s in steps]),
-            x0=torch.stack([s.x0 for s in steps]),
-            eps=torch.stack([s.eps for s in steps]),
-            t=torch.tensor([s.t for s in steps]),
-            alpha=torch.tensor([s.alpha for s in steps]),
-            sigma=torch.tensor([s.sigma for s in steps]),
-            labels=self._classes(n, arguments.get("labels"), seed),
-            calls=steps[-1].calls,
-            seed=seed,
-        )
+        return collect(steps, self._classes(n, arguments.get("labels"), seed), seed)
 
     def paths(self, n: int = 100, *, seed: int = 0, exact: bool = False) -> SamplePath:
         """`n` trajectories of the deterministic reverse process in 50 steps, learned or exact, from the same noise."""

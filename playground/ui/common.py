@@ -9,11 +9,42 @@ import textwrap
 import time
 from typing import Any
 
+import gradio as gr
+
+from playground.diffusion.sampling import SamplerError
+from playground.diffusion.schedules import ScheduleError
+from playground.diffusion.training import TrainingError
+from playground.mnist import GenerateError
+from playground.mnist.cold import ColdError
+from playground.mnist.data import ImageDataError
+from playground.mnist.networks import NetworkError
+from playground.mnist.weights import WeightsError
+from playground.sessions import Gone
+from playground.toy import LabError
+from playground.toy.data import DataError
+from playground.toy.network import NetworkError as ToyNetworkError
 from playground.ui.live.wire import pack
 
 Update = dict[Any, Any]
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 MATHS: list[dict[str, str | bool]] = [{"left": "$", "right": "$", "display": False}]
+
+
+# What may be wrong with a visitor's wish; each message is written for the visitor.
+REFUSALS = (
+    ColdError,
+    DataError,
+    GenerateError,
+    Gone,
+    ImageDataError,
+    LabError,
+    NetworkError,
+    SamplerError,
+    ScheduleError,
+    ToyNetworkError,
+    TrainingError,
+    WeightsError,
+)
 
 
 def notice(text: str, wrong: bool = False) -> str:
@@ -30,3 +61,11 @@ def file_message(name: str, data: bytes) -> str:
 def source(*parts: Any) -> str:
     """The source of classes and functions as it runs, one after the other."""
     return "\n\n".join(textwrap.dedent(inspect.getsource(part)).rstrip() for part in parts)
+
+
+def lay_out_code(sources: dict[str, str]) -> None:
+    """The folded part of a tab that shows the code that is running."""
+    with gr.Accordion("The code that is running", open=False), gr.Tabs():
+        for title, text in sources.items():
+            with gr.Tab(title):
+                gr.Code(text, language="python", interactive=False, show_label=False, max_lines=30)

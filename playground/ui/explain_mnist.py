@@ -6,7 +6,6 @@ from playground.diffusion import sampling, training
 from playground.mnist import cold, generate, live
 from playground.mnist.lab import ForwardTable
 from playground.mnist.unet import Attention, Block, SmallUNet
-from playground.mnist.weights import denoiser
 from playground.ui.common import source
 
 HOW_IT_WORKS: dict[str, str] = {
@@ -60,7 +59,7 @@ RUNNING_CODE: dict[str, str] = {
     "Forward": source(ForwardTable),
     "Network": source(SmallUNet, Block, Attention),
     "Training": source(training.Trainer.step, training.draw_batch, training.draw_levels, training.Batch),
-    "Denoiser": source(denoiser, sampling.guide),
+    "Denoiser": source(sampling.network_denoiser, sampling.guide),
     "Sampling": source(sampling._diffusers, sampling.make_scheduler),
     "SDEdit, slerp": source(sampling.sample_from, sampling.slerp, generate.between_classes),
     "RePaint": source(generate._repaint),

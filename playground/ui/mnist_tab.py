@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
@@ -13,46 +12,35 @@ from typing import Any
 import gradio as gr
 import torch
 
-from playground.diffusion.sampling import SamplerError, SampleStep
-from playground.diffusion.schedules import ScheduleError
-from playground.diffusion.training import TrainingError
+from playground.diffusion.sampling import SamplePath, SampleStep, collect
 from playground.mnist import GenerateError, MnistLab
-from playground.mnist.cold import ColdError
 from playground.mnist.data import DIGITS, ImageDataError
 from playground.mnist.desk import Desk, Made
 from playground.mnist.drawing import digit_from_pixels, mask_from_pixels
 from playground.mnist.export import animation, arrays, filmstrip
-from playground.mnist.generate import ImagePath, collect, generate, thinned
-from playground.mnist.live import LiveRun, look, watch
-from playground.mnist.networks import NetworkError
+from playground.mnist.generate import generate, thinned
 from playground.mnist.sources import open_hub, read_upload
 from playground.mnist.trajectory import load_trajectory
-from playground.mnist.weights import WeightsError
 from playground.mnist.wishes import (
     Job,
     Wishes,
     collected,
     compared,
-    live_config,
     reads_along,
     reads_forward,
     work_on,
 )
-from playground.sessions import FullHouse, Gone, Sessions
-from playground.settings import SETTINGS
-from playground.toy import LabError
+from playground.sessions import FullHouse, Sessions
 from playground.turns import TURNS
-from playground.ui.common import MATHS, QUIET, Update, file_message, notice
+from playground.ui.common import MATHS, QUIET, REFUSALS, Update, file_message, lay_out_code, notice
 from playground.ui.explain_mnist import HOW_IT_WORKS, RUNNING_CODE
 from playground.ui.live.digits import (
     digits_channel,
     digits_stage,
-    pack_frame,
     pack_news,
     pack_path,
     pack_scene,
 )
-from playground.ui.live.wire import pack
 from playground.ui.mnist_knobs import (
     COMPARE_CHOICES,
     COMPARE_DEFAULTS,
@@ -63,19 +51,8 @@ from playground.ui.mnist_knobs import (
     MOST_COMPARED,
     wishes,
 )
+from playground.ui.mnist_training import LiveTraining
 
-REFUSALS = (
-    ColdError,
-    GenerateError,
-    Gone,
-    ImageDataError,
-    LabError,
-    NetworkError,
-    SamplerError,
-    ScheduleError,
-    TrainingError,
-    WeightsError,
-)
 KEPT_STATES = 101  # of a run: what crosses to the browser, and what is kept to take home
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mnist-aside"}
 DRAW: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mnist-draw"}
@@ -111,10 +88,7 @@ class MnistTab:
             for title, text in HOW_IT_WORKS.items():
                 with gr.Tab(title):
                     gr.Markdown(text, latex_delimiters=MATHS)
-        with gr.Accordion("The code that is running", open=False), gr.Tabs():
-            for title, source in RUNNING_CODE.items():
-                with gr.Tab(title):
-                    gr.Code(source, language="python", interactive=False, show_label=False, max_lines=30)
+        lay_out_code(RUNNING_CODE)
         with gr.Accordion("Take it home", open=False):
             with gr.Row():
                 self.strip = gr.Button("Filmstrip (.png)", size="sm")
@@ -195,27 +169,7 @@ class MnistTab:
         stage.stop(self._stopped, outputs=[self.news], cancels=sampling, queue=False, **QUIET)
         self.by.input(self._choices, inputs=[self.by], outputs=[self.values], preprocess=False, **ASIDE)
 
-        stage.train(
-            self._train,
-            inputs=knobs,
-            outputs=[stage, self.notices["Live training"]],
-            preprocess=False,
-            trigger_mode="multiple",
-            concurrency_limit=SETTINGS.max_training_visitors,
-            **QUIET,
-        )
-        stage.pause(self._pause, queue=False, **QUIET)
-        stage.rewind(self._rewind, outputs=[stage], **ASIDE)
-        stage.reset(
-            self._reset, inputs=knobs, outputs=[stage, self.notices["Live training"]], preprocess=False, **ASIDE
-        )
-        self.draws_with.input(
-            self._draw_with,
-            inputs=[self.draws_with],
-            outputs=[self.draws_with, self.notices["Live training"]],
-            preprocess=False,
-            **ASIDE,
-        )
+        LiveTraining(self.sessions, stage, self.notices["Live training"], self.draws_with, knobs)
         self.upload.upload(self._upload, inputs=[self.upload], outputs=shown, **ASIDE)
         self.hub.submit(self._hub, inputs=[self.hub], outputs=shown, **ASIDE)
         self.back.click(self._back, outputs=shown, **ASIDE)
@@ -302,7 +256,7 @@ class MnistTab:
         yield {self.path: self._packed(desk, beside, job.beside_title, 0.0, slot=0, slots=2)}
         yield {self.path: self._packed(desk, path, job.title, seconds, slot=1, slots=2), self.news: done}
 
-    def _packed(self, desk: Desk, path: ImagePath, title: str, seconds: float, **place: Any) -> str:
+    def _packed(self, desk: Desk, path: SamplePath, title: str, seconds: float, **place: Any) -> str:
         """A run for the stage; it is also what is taken home next."""
         kept = thinned(path, KEPT_STATES)
         desk.made = Made(kept, title)
@@ -406,79 +360,6 @@ class MnistTab:
     def _stopped(self) -> str:
         return pack_news("Stopped.", sampling=False)
 
-    # --- training live -------------------------------------------------------------------------------------------
-
-    def _train(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
-        where = self.notices["Live training"]
-        try:
-            desk, wish = self._desk(request), wishes(values)
-            if desk.control.paused and self.sessions.training >= SETTINGS.max_training_visitors:
-                raise FullHouse(f"{SETTINGS.max_training_visitors} runs are on, the most there may be. Try again soon.")
-            run = desk.lab.run
-            if run is None or run.config.differs(live_config(desk, wish)):
-                yield {where: notice("Starting from step 0."), self.stage: _idle("Loading the digits …", running=True)}
-                run = desk.lab.begin(live_config(desk, wish))
-                desk.runs += 1
-            elif (rewind := _step(event)) is not None:
-                run.timeline.rewind(rewind)
-        except (*REFUSALS, FullHouse) as refusal:
-            yield {where: notice(str(refusal), wrong=True), self.stage: _idle(str(refusal))}
-            return
-        control = desk.begin()
-        number = desk.runs
-        try:
-            for preview in watch(run, control):
-                self.sessions.known(str(request.session_hash))
-                yield {self.stage: pack_frame(preview, number), where: ""}
-        except Gone:
-            return
-        finally:
-            control.paused = True
-
-    def _pause(self, request: gr.Request) -> None:
-        with contextlib.suppress(Gone):
-            self._desk(request).control.paused = True
-
-    def _rewind(self, request: gr.Request, event: gr.EventData) -> str:
-        try:
-            desk = self._desk(request)
-        except Gone as refusal:
-            return _idle(str(refusal))
-        step, run = _step(event), desk.lab.run
-        if run is None or step is None or not desk.control.paused:
-            return _idle("Pause first." if run else "Nothing is trained yet: press Train first.")
-        run.timeline.rewind(step)
-        return self._still(desk, run, f"Back at step {run.step:,}")
-
-    def _still(self, desk: Desk, run: LiveRun, note: str) -> str:
-        facts: dict[str, Any] = {"losses": [], "steps_per_second": 0.0, "seconds": 0.0, "running": False}
-        return pack_frame(look(run, TURNS, **facts, note=note), desk.runs)
-
-    def _reset(self, request: gr.Request, *values: Any) -> Update:
-        where = self.notices["Live training"]
-        try:
-            desk = self._desk(request)
-            config = live_config(desk, wishes(values))
-            desk.control.paused = True
-            run = desk.lab.begin(config)
-            desk.runs += 1
-        except REFUSALS as refusal:
-            return {where: notice(str(refusal), wrong=True)}
-        return {self.stage: self._still(desk, run, "At step 0: press Train"), where: ""}
-
-    def _draw_with(self, which: Any, request: gr.Request) -> Update:
-        def use(desk: Desk) -> Update:
-            if which == "trained":
-                desk.lab.use_trained()
-                return {self.notices["Live training"]: notice(f"Digits are drawn by {desk.lab.model.name}.")}
-            desk.lab.use_shipped()
-            return {self.notices["Live training"]: notice("Digits are drawn by the model that ships.")}
-
-        shown = self._attempt(request, "Live training", use)
-        with contextlib.suppress(Gone):
-            shown[self.draws_with] = "shipped" if self._desk(request).lab.draws_shipped else "trained"
-        return shown
-
     # --- images of one's own, and things to keep -----------------------------------------------------------------
 
     def _upload(self, path: str | None, request: gr.Request) -> Update:
@@ -552,19 +433,8 @@ class MnistTab:
         return self._attempt(request, "Home", use)
 
 
-def _words(path: ImagePath, seconds: float) -> str:
+def _words(path: SamplePath, seconds: float) -> str:
     return f"{path.calls:,} network calls, {seconds:.1f} s, seed {path.seed}"
-
-
-def _idle(note: str, running: bool = False) -> str:
-    """A word to the stage that nothing trains, or not yet."""
-    return pack({"running": running, "note": note, "at": time.time_ns()})
-
-
-def _step(event: gr.EventData) -> int | None:
-    """The training step that the event names, if it names one."""
-    step = event._data.get("rewind")
-    return step if isinstance(step, int) and not isinstance(step, bool) else None
 
 
 @lru_cache(maxsize=1)

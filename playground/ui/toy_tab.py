@@ -11,27 +11,22 @@ from typing import Any
 
 import gradio as gr
 
-from playground.diffusion.sampling import SAMPLERS, SamplerError
-from playground.diffusion.schedules import ScheduleError
-from playground.diffusion.training import TrainingError
+from playground.diffusion.sampling import SAMPLERS
 from playground.sessions import FullHouse, Gone, Sessions, Visitor
 from playground.settings import SETTINGS
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
 from playground.toy.config import preset_of
-from playground.toy.data import DATASETS, DataError
+from playground.toy.data import DATASETS
 from playground.toy.link import from_query, to_query
 from playground.toy.live import Frame, live, look
-from playground.toy.network import NetworkError
 from playground.toy.own import cloud_from_strokes, read_points
 from playground.turns import TURNS, in_turns
-from playground.ui.common import MATHS, QUIET, Update, file_message, notice
+from playground.ui.common import MATHS, QUIET, REFUSALS, Update, file_message, lay_out_code, notice
 from playground.ui.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
 from playground.ui.knobs import GROUPS, KNOBS, NOTHING, OWN, Control, Knob
 from playground.ui.live.stage import channel, pack_frame, pack_scene, stage
 from playground.ui.live.wire import pack
 
-# What may be wrong with a visitor's wish; each message is written for the visitor.
-REFUSALS = (LabError, DataError, ScheduleError, TrainingError, SamplerError, NetworkError, Gone)
 MIXED = "mixed"  # a recipe with knobs turned
 QUALITY_SAMPLES = 2_000
 TAKE_HOME_SAMPLES = 5_000
@@ -81,10 +76,7 @@ class ToyTab:
             for title, text in HOW_IT_WORKS.items():
                 with gr.Tab(title, id=title):
                     gr.Markdown(text, latex_delimiters=MATHS)
-        with gr.Accordion("The code that is running", open=False), gr.Tabs():
-            for title, source in RUNNING_CODE.items():
-                with gr.Tab(title):
-                    gr.Code(source, language="python", interactive=False, show_label=False, max_lines=30)
+        lay_out_code(RUNNING_CODE)
         with gr.Accordion("Take it home", open=False):
             with gr.Row():
                 self.save = gr.Button("Save the experiment (.safetensors)", size="sm")

@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
+from playground.diffusion.sampling import SamplePath
 from playground.mnist import export, trajectory
 from playground.mnist.data import ImageDataError, to_bytes
 from playground.mnist.export import GAP, SCALE
-from playground.mnist.generate import ImagePath
 
 
-def path(states: int = 30, n: int = 6, shape: tuple[int, int, int] = (1, 14, 14), labelled: bool = True) -> ImagePath:
+def path(states: int = 30, n: int = 6, shape: tuple[int, int, int] = (1, 14, 14), labelled: bool = True) -> SamplePath:
     """A walk from noise to images, without a network."""
     rng = torch.Generator().manual_seed(0)
     x0 = torch.rand(states, n, *shape, generator=rng) * 2 - 1
@@ -24,7 +24,7 @@ def path(states: int = 30, n: int = 6, shape: tuple[int, int, int] = (1, 14, 14)
     alpha, sigma = angle.cos(), angle.sin()
     x = alpha.reshape(-1, 1, 1, 1, 1) * x0 + sigma.reshape(-1, 1, 1, 1, 1) * eps
     t = torch.cat([torch.arange(states - 1).flip(0).float(), torch.tensor([-1.0])])
-    return ImagePath(x, x0, eps, t, alpha, sigma, torch.arange(n) if labelled else None, states, 5)
+    return SamplePath(x, x0, eps, t, alpha, sigma, torch.arange(n) if labelled else None, states, 5)
 
 
 def side(images: int, pixels: int) -> int:
@@ -86,7 +86,7 @@ def test_arrays_are_the_path_in_half_precision(labelled: bool) -> None:
 def test_half_precision_paths_can_be_taken_home() -> None:
     """What is on the page is kept in half precision."""
     made = path()
-    half = ImagePath(
+    half = SamplePath(
         made.x.half(), made.x0.half(), made.eps.half(), made.t, made.alpha, made.sigma, made.labels, made.calls, 5
     )
     for write in (export.filmstrip, export.animation, export.arrays):

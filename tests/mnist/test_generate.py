@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from playground.diffusion.exact import ExactDenoiser
-from playground.diffusion.sampling import SAMPLERS, SamplerError, SampleStep, SamplingConfig
+from playground.diffusion.sampling import SAMPLERS, SamplePath, SamplerError, SampleStep, SamplingConfig, collect
 from playground.diffusion.schedules import SCHEDULES, ScheduleError, make_schedule
 from playground.mnist import MnistLab, generate
-from playground.mnist.generate import GenerateError, ImagePath, Request, collect, thinned
+from playground.mnist.generate import GenerateError, Request, thinned
 from playground.mnist.weights import ImageModel
 from playground.settings import SETTINGS
 
@@ -59,15 +59,15 @@ def model(network: Exact) -> ImageModel:
     return ImageModel("six images", network, "v", SHAPE, CLASSES, {})
 
 
-def drawn(steps: Iterator[SampleStep]) -> ImagePath:
+def drawn(steps: Iterator[SampleStep]) -> SamplePath:
     return collect(steps, None, 0)
 
 
-def sampled(model: ImageModel, labels: Any = None, n: int = 4, **knobs: Any) -> ImagePath:
+def sampled(model: ImageModel, labels: Any = None, n: int = 4, **knobs: Any) -> SamplePath:
     return drawn(generate.generate(model, Request.of(labels, n, **knobs)))
 
 
-def assert_consistent(path: ImagePath) -> None:
+def assert_consistent(path: SamplePath) -> None:
     """x = α x̂_0 + σ ε̂ at every state, to the rounding of its own size."""
     alpha, sigma = (level.reshape(-1, 1, 1, 1, 1) for level in (path.alpha, path.sigma))
     torch.testing.assert_close(path.x, alpha * path.x0 + sigma * path.eps, rtol=2e-5, atol=2e-5)

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from playground.diffusion.sampling import SamplePath
 from playground.diffusion.schedules import make_schedule
-from playground.mnist.generate import ImagePath
 from playground.mnist.lab import ForwardTable
 from playground.mnist.live import Preview
 from playground.ui.live import digits
@@ -59,7 +59,7 @@ def a_table(channels: int = 1, side: int = 28, schedule: str = "cosine") -> Forw
     return ForwardTable(x0, eps, torch.arange(16) % 10, make_schedule(schedule, 1000))
 
 
-def a_path(states: int = 6, n: int = 16, channels: int = 1, labels: bool = True) -> ImagePath:
+def a_path(states: int = 6, n: int = 16, channels: int = 1, labels: bool = True) -> SamplePath:
     rng = torch.Generator().manual_seed(1)
     angle = torch.linspace(math.pi / 2, 0, states)
     x0 = torch.rand(states, n, channels, 28, 28, generator=rng) * 2 - 1
@@ -67,7 +67,7 @@ def a_path(states: int = 6, n: int = 16, channels: int = 1, labels: bool = True)
     alpha, sigma = angle.cos(), angle.sin()
     x = alpha.reshape(-1, 1, 1, 1, 1) * x0 + sigma.reshape(-1, 1, 1, 1, 1) * eps
     t = torch.cat([torch.linspace(999, 99.5, states - 1), torch.tensor([-1.0])])
-    return ImagePath(x, x0, eps, t, alpha, sigma, torch.arange(n) % 10 if labels else None, 2 * states, seed=5)
+    return SamplePath(x, x0, eps, t, alpha, sigma, torch.arange(n) % 10 if labels else None, 2 * states, seed=5)
 
 
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=4), st.tuples(finite, kinds), max_size=4))

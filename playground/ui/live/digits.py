@@ -14,7 +14,7 @@ from typing import Any, Literal
 import gradio as gr
 from torch import Tensor
 
-from playground.mnist.generate import ImagePath
+from playground.diffusion.sampling import SamplePath
 from playground.mnist.lab import ForwardTable
 from playground.mnist.live import Preview
 from playground.ui.live.stage import channel, script
@@ -75,7 +75,7 @@ def pack_scene(
 
 
 def pack_path(
-    path: ImagePath,
+    path: SamplePath,
     reads: Tensor | None = None,
     *,
     title: str,

@@ -1,0 +1,130 @@
+"""Training live in the MNIST tab: what the stage's Train, Pause, Reset and rewinding do."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from playground.mnist.desk import Desk
+from playground.mnist.live import LiveRun, look, watch
+from playground.mnist.wishes import live_config
+from playground.sessions import FullHouse, Gone, Sessions
+from playground.settings import SETTINGS
+from playground.turns import TURNS
+from playground.ui.common import QUIET, REFUSALS, Update, notice
+from playground.ui.live.digits import pack_frame
+from playground.ui.live.wire import pack
+from playground.ui.mnist_knobs import wishes
+
+
+class LiveTraining:
+    """The events of a visitor's training runs. Words go to `word`, frames to `stage`."""
+
+    def __init__(
+        self, sessions: Sessions, stage: gr.HTML, word: gr.HTML, draws_with: gr.Radio, knobs: list[Any]
+    ) -> None:
+        self.sessions, self.stage, self.word, self.draws_with = sessions, stage, word, draws_with
+        told: dict[str, Any] = {"outputs": [stage, word], "preprocess": False, **QUIET}
+        stage.train(
+            self._train,
+            inputs=knobs,
+            trigger_mode="multiple",  # Train pressed right after Pause must not be lost
+            concurrency_limit=SETTINGS.max_training_visitors,
+            **told,
+        )
+        stage.pause(self._pause, queue=False, **QUIET)
+        stage.rewind(self._rewind, outputs=[stage], **QUIET)
+        stage.reset(self._reset, inputs=knobs, **told)
+        draws_with.input(self._draw_with, inputs=[draws_with], outputs=[draws_with, word], preprocess=False, **QUIET)
+
+    def _desk(self, request: gr.Request) -> Desk:
+        return self.sessions.known(str(request.session_hash)).digits
+
+    def _train(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
+        where = self.word
+        try:
+            desk, wish = self._desk(request), wishes(values)
+            if desk.control.paused and self.sessions.training >= SETTINGS.max_training_visitors:
+                raise FullHouse(f"{SETTINGS.max_training_visitors} runs are on, the most there may be. Try again soon.")
+            run = desk.lab.run
+            if run is None or run.config.differs(live_config(desk, wish)):
+                yield {where: notice("Starting from step 0."), self.stage: _idle("Loading the digits …", running=True)}
+                run = desk.lab.begin(live_config(desk, wish))
+                desk.runs += 1
+            elif (rewind := _step(event)) is not None:
+                run.rewind(rewind)
+        except (*REFUSALS, FullHouse) as refusal:
+            yield {where: notice(str(refusal), wrong=True), self.stage: _idle(str(refusal))}
+            return
+        control = desk.begin()
+        number = desk.runs
+        try:
+            for preview in watch(run, control):
+                self.sessions.known(str(request.session_hash))
+                yield {self.stage: pack_frame(preview, number), where: ""}
+        except Gone:
+            return
+        finally:
+            control.paused = True
+
+    def _pause(self, request: gr.Request) -> None:
+        with contextlib.suppress(Gone):
+            self._desk(request).control.paused = True
+
+    def _rewind(self, request: gr.Request, event: gr.EventData) -> str:
+        try:
+            desk = self._desk(request)
+        except Gone as refusal:
+            return _idle(str(refusal))
+        step, run = _step(event), desk.lab.run
+        if run is None or step is None or not desk.control.paused:
+            return _idle("Pause first." if run else "Nothing is trained yet: press Train first.")
+        run.rewind(step)
+        return self._still(desk, run, f"Back at step {run.step:,}")
+
+    def _still(self, desk: Desk, run: LiveRun, note: str) -> str:
+        facts: dict[str, Any] = {"losses": [], "steps_per_second": 0.0, "seconds": 0.0, "running": False}
+        return pack_frame(look(run, TURNS, **facts, note=note), desk.runs)
+
+    def _reset(self, request: gr.Request, *values: Any) -> Update:
+        where = self.word
+        try:
+            desk = self._desk(request)
+            config = live_config(desk, wishes(values))
+            desk.control.paused = True
+            run = desk.lab.begin(config)
+            desk.runs += 1
+        except REFUSALS as refusal:
+            return {where: notice(str(refusal), wrong=True)}
+        return {self.stage: self._still(desk, run, "At step 0: press Train"), where: ""}
+
+    def _draw_with(self, which: Any, request: gr.Request) -> Update:
+        def use(desk: Desk) -> Update:
+            if which == "trained":
+                desk.lab.use_trained()
+                return {self.word: notice(f"Digits are drawn by {desk.lab.model.name}.")}
+            desk.lab.use_shipped()
+            return {self.word: notice("Digits are drawn by the model that ships.")}
+
+        try:
+            shown = use(self._desk(request))
+        except REFUSALS as refusal:
+            shown = {self.word: notice(str(refusal), wrong=True)}
+        with contextlib.suppress(Gone):
+            shown[self.draws_with] = "shipped" if self._desk(request).lab.draws_shipped else "trained"
+        return shown
+
+
+def _idle(note: str, running: bool = False) -> str:
+    """A word to the stage that nothing trains, or not yet."""
+    return pack({"running": running, "note": note, "at": time.time_ns()})
+
+
+def _step(event: gr.EventData) -> int | None:
+    """The training step that the event names, if it names one."""
+    step = event._data.get("rewind")
+    return step if isinstance(step, int) and not isinstance(step, bool) else None
