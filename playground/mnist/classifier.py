@@ -168,6 +168,7 @@ def main(arguments: list[str]) -> None:
     weights = encode_weights(train_reader(recipe, train))
     seconds = time.process_time() - started
     out.mkdir(parents=True, exist_ok=True)
+    (out / "classifier.json").unlink(missing_ok=True)  # an older card would not know these weights
     write_atomically(out / "classifier.safetensors", weights)
     reader = open_reader(out)  # rounded to half precision
     card: dict[str, Any] = {

@@ -244,6 +244,7 @@ def main(arguments: list[str]) -> None:
     seconds = time.process_time() - started
     weights = encode_weights(trainer.ema)
     out.mkdir(parents=True, exist_ok=True)
+    (out / f"restorer-{kind}.json").unlink(missing_ok=True)  # an older card would not know these weights
     write_atomically(out / f"restorer-{kind}.safetensors", weights)
     restorer, degradation = load_restorer(kind, out)  # rounded to half precision
     card = {

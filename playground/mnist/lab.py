@@ -19,7 +19,7 @@ from torch import Tensor
 from playground.diffusion.sampling import SamplePath, SampleStep, collect, start_noise
 from playground.diffusion.schedules import NoiseSchedule, make_schedule
 from playground.diffusion.training import TrainingConfig, TrainStep
-from playground.mnist import generate
+from playground.mnist import cold, generate
 from playground.mnist.data import ImageSet, mnist
 from playground.mnist.generate import GenerateError, Request
 from playground.mnist.live import LiveConfig, LiveRun
@@ -114,6 +114,16 @@ class MnistLab:
         """`n` images of the same noise on the way from one class to another."""
         request = Request.of([one] * n, **knobs)
         return self._path(generate.between_classes(self.model, request, one, other), request)
+
+    def cold(
+        self, x0: Tensor, kind: cold.Kind = "blur", severity: int = 10, algorithm: cold.Algorithm = "improved"
+    ) -> list[cold.ColdStep]:
+        """Cold diffusion (Bansal et al. 2022): images (N, 1, 28, 28) degraded without noise, and restored step by step.
+
+        The first state is the degraded image, the last one the result. Raises ColdError.
+        """
+        restorer, degradation = cold.load_restorer(kind)
+        return list(cold.restore(restorer, degradation, degradation(x0, severity), severity, algorithm))
 
     def _path(self, steps: Iterator[SampleStep], request: Request) -> SamplePath:
         return collect(steps, None if request.labels is None else torch.tensor(request.labels), request.seed)

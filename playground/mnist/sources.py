@@ -170,6 +170,16 @@ def read_upload(data: bytes, filename: str, size: int | None = None) -> ImageSet
         return to_set("your own", _zip_rows(archive, entries, folders), classes, size, SETTINGS.max_upload_pixels)
 
 
+def read_folder(files: list[tuple[str, bytes]]) -> ImageSet:
+    """The images of an uploaded folder, (name, content) each, without classes. Raises ImageDataError."""
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for k, (path, data) in enumerate(files):
+            name = PurePosixPath(path).name
+            archive.writestr(f"{k}-{name}" if name in archive.namelist() else name, data)  # of two sub-folders
+    return read_upload(packed.getvalue(), "folder.zip")
+
+
 def _checked_entries(archive: zipfile.ZipFile, filename: str) -> dict[PurePosixPath, zipfile.ZipInfo]:
     """The images of an archive by path, judged by its directory alone: names, sizes, encryption."""
     entries: dict[PurePosixPath, zipfile.ZipInfo] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import math
 import sys
@@ -170,7 +171,7 @@ class Run:
         if not self.accelerator.is_main_process:
             return
         average = self.trainer.ema.cpu()
-        recipe = self.recipe
+        weights, recipe = encode_weights(average), self.recipe
         card: dict[str, Any] = {
             "data": {"name": self.images.name, "images": len(self.images), "shape": self.images.shape},
             "classes": self.images.classes,
@@ -181,8 +182,9 @@ class Run:
             "processes": self.accelerator.num_processes,
             "device": str(self.accelerator.device),
             "torch": torch.__version__.split("+")[0],
+            "sha256": hashlib.sha256(weights).hexdigest(),
         }
-        write_atomically(self.folder / "model.safetensors", encode_weights(average))
+        write_atomically(self.folder / "model.safetensors", weights)
         write_atomically(self.folder / "model.json", (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -47,17 +48,38 @@ def encode_weights(network: nn.Module) -> bytes:
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Put the weights of `path` into `network`. Raises WeightsError for a damaged file or another architecture's."""
+    """Put the weights of `path` into `network`; a card beside it with a checksum must know them.
+
+    Raises WeightsError for a damaged file or another architecture's.
+    """
     try:
-        tensors = load(path.read_bytes())
+        packed = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path.name} is missing. Check out the repository again.") from error
+    found, expected = hashlib.sha256(packed).hexdigest(), _checksum(path.with_suffix(".json"))
+    if expected not in (None, found):
+        raise WeightsError(
+            f"{path.name} is damaged: its SHA-256 begins with {found[:12]} where {str(expected)[:12]} is right. "
+            "Check out the file again."
+        )
+    try:
+        tensors = load(packed)
     except Exception as error:  # a damaged header fails in any of a dozen ways
         raise WeightsError(f"{path.name} is no safetensors file, or it was cut short.") from error
     try:
         network.load_state_dict(tensors)  # into float32, whatever the file has
     except RuntimeError as error:
         raise WeightsError(f"The weights in {path.name} belong to another architecture than asked for.") from error
+
+
+def _checksum(card: Path) -> Any:
+    """What the card says the weights' SHA-256 is; None where there is no card, or it does not say."""
+    if not card.exists():
+        return None
+    try:
+        return json.loads(card.read_text(encoding="utf-8")).get("sha256")
+    except (ValueError, AttributeError) as error:
+        raise WeightsError(f"{card.name} is damaged: it is no JSON table. Check out the file again.") from error
 
 
 @lru_cache(maxsize=4)

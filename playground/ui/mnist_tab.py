@@ -19,7 +19,7 @@ from playground.mnist.desk import Desk, Made
 from playground.mnist.drawing import digit_from_pixels, mask_from_pixels
 from playground.mnist.export import animation, arrays, filmstrip
 from playground.mnist.generate import generate, thinned
-from playground.mnist.sources import open_hub, read_upload
+from playground.mnist.sources import open_hub, read_folder, read_upload
 from playground.mnist.trajectory import load_trajectory
 from playground.mnist.wishes import (
     Job,
@@ -31,6 +31,7 @@ from playground.mnist.wishes import (
     work_on,
 )
 from playground.sessions import FullHouse, Sessions
+from playground.settings import SETTINGS
 from playground.turns import TURNS
 from playground.ui.common import MATHS, QUIET, REFUSALS, Update, file_message, lay_out_code, notice
 from playground.ui.explain_mnist import HOW_IT_WORKS, RUNNING_CODE
@@ -135,6 +136,7 @@ class MnistTab:
 
     def _lay_out_images(self) -> None:
         self.upload = gr.UploadButton("Upload images (.zip, .png, .jpg)", type="filepath", size="sm")
+        self.folder = gr.UploadButton("Upload a folder of images", type="filepath", file_count="directory", size="sm")
         self.hub = gr.Textbox(label="or a data set on the Hugging Face Hub", placeholder="fashion_mnist, cifar10 …")
         self.back = gr.Button("Back to MNIST", size="sm")
         self.notices["Images"] = gr.HTML("", elem_classes="pg-notice")
@@ -171,6 +173,7 @@ class MnistTab:
 
         LiveTraining(self.sessions, stage, self.notices["Live training"], self.draws_with, knobs)
         self.upload.upload(self._upload, inputs=[self.upload], outputs=shown, **ASIDE)
+        self.folder.upload(self._upload_folder, inputs=[self.folder], outputs=shown, **ASIDE)
         self.hub.submit(self._hub, inputs=[self.hub], outputs=shown, **ASIDE)
         self.back.click(self._back, outputs=shown, **ASIDE)
         home = [self.files, self.notices["Home"]]
@@ -370,6 +373,23 @@ class MnistTab:
             data = uploaded.read_bytes()
             uploaded.unlink()
             desk.uploaded = read_upload(data, uploaded.name)
+            return self._opened(desk)
+
+        return self._attempt(request, "Images", use)
+
+    def _upload_folder(self, paths: list[str] | None, request: gr.Request) -> Update:
+        def use(desk: Desk) -> Update:
+            uploaded = [Path(path) for path in paths or []]  # Gradio put them into its own folder, as above
+            try:
+                if not uploaded:
+                    raise ImageDataError("Choose a folder with images in it.")
+                if sum(path.stat().st_size for path in uploaded) > SETTINGS.max_image_upload_bytes:
+                    most = SETTINGS.max_image_upload_bytes
+                    raise ImageDataError(f"These files have more than {most:,} bytes together. Choose fewer images.")
+                desk.uploaded = read_folder([(path.name, path.read_bytes()) for path in uploaded])
+            finally:
+                for path in uploaded:
+                    path.unlink()
             return self._opened(desk)
 
         return self._attempt(request, "Images", use)

@@ -313,3 +313,13 @@ def test_the_command_prints_a_line_for_each_guidance(tmp_path: Path, capsys: pyt
 def test_a_model_of_other_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JudgeError, match="28×28"):
         main([str(write_model(tmp_path, size=32)), "--n", "5", "--steps", "2"])
+
+
+def test_a_flipped_bit_is_named_by_its_checksum(tmp_path: Path) -> None:
+    for suffix in (".safetensors", ".json"):
+        data = bytearray((MNIST / f"classifier{suffix}").read_bytes())
+        if suffix == ".safetensors":
+            data[-5] ^= 1
+        (tmp_path / f"classifier{suffix}").write_bytes(data)
+    with pytest.raises(WeightsError, match=r"classifier\.safetensors is damaged: its SHA-256"):
+        open_reader(tmp_path)

@@ -315,3 +315,12 @@ def test_a_file_that_does_not_fit_itself(change: Callable[..., object]) -> None:
     json.dumps(config)
     with pytest.raises(GenerateError, match="do not fit"):
         MnistLab.from_bytes(encode(FORMAT, config, tensors, rest))
+
+
+def test_cold_diffusion_of_real_digits() -> None:
+    lab = MnistLab()
+    x0, _ = lab.real(0, 4)
+    steps = lab.cold(x0, "blur", 8)
+    assert [step.severity for step in steps] == list(range(8, -1, -1))
+    blurred, restored = ((steps[k].x - x0).square().mean() for k in (0, -1))
+    assert restored < blurred / 4

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from playground.mnist.data import ImageDataError, mnist
-from playground.mnist.sources import HUB, open_hub, open_images, read_upload
+from playground.mnist.sources import HUB, open_hub, open_images, read_folder, read_upload
 from tests.mnist.local_hub import serve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -417,3 +417,11 @@ def test_a_damaged_zip_is_read_or_refused(changes: list[tuple[int, int]], cut: b
     except ImageDataError:
         return
     assert images.shape[0] in (1, 3)
+
+
+def test_an_uploaded_folder_is_its_images() -> None:
+    images = read_folder([("a.png", png(10)), ("sub/a.png", png(200)), (".DS_Store", b"litter")])
+    assert len(images) == 2, "two of one name"
+    assert sorted(image.float().mean().round().item() for image in images.images) == [10, 200]
+    with pytest.raises(ImageDataError, match=r"notes\.txt"):
+        read_folder([("notes.txt", b"words")])
