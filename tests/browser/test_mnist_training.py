@@ -45,10 +45,14 @@ def test_teach_it_a_drawn_digit(digits: DigitsPage) -> None:
     digits.until("() => !document.querySelector('.pg-digits [data-do=train]').disabled")
 
 
-def test_a_rate_too_large_is_told(digits: DigitsPage) -> None:
+def test_what_is_missing_is_told(digits: DigitsPage) -> None:
     digits.unfold("Live training")
-    digits.page.get_by_label("number input for learning rate").last.fill("7")
-    digits.press("Train live")
-    digits.press("Train")
-    digits.notice("learning rate: give a number").first.wait_for()
+    digits.choose("learn from", "my drawings, from what ships")
+    digits.press("Train live", "Train")
+    digits.notice("Draw digits first").first.wait_for()
     assert digits.step == 0
+    digits.choose("learn from", "MNIST, from scratch")
+    digits.press("Train")
+    digits.until("c => Number(c.dataset.frames) >= 1")
+    digits.press("Pause")
+    digits.until("() => !document.querySelector('.pg-digits [data-do=train]').disabled")
