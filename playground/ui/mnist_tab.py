@@ -57,7 +57,7 @@ from playground.ui.mnist_training import LiveTraining
 KEPT_STATES = 101  # of a run: what crosses to the browser, and what is kept to take home
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mnist-aside"}
 DRAW: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mnist-draw"}
-FIRST_TITLE = "DDPM, all 1,000 steps (drawn beforehand)"
+FIRST_TITLE = "DDPM, 1,000 steps, every 5th kept (drawn beforehand)"
 
 
 class MnistTab:

@@ -80,7 +80,7 @@ def pack_path(
     *,
     title: str,
     caption: str,
-    seconds: float,
+    seconds: float | None,
     slot: int = 0,
     slots: int = 1,
     comparison: str | int = 0,

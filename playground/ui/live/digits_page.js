@@ -54,7 +54,7 @@ root.innerHTML = `
   </section>
   <aside class="pg-charts" aria-label="Charts">
     <dl class="pg-stats" data-for="both compare">
-      <div><dt>steps</dt><dd data-stat="steps">–</dd></div><div><dt title="network evaluations; two a step where guided">calls</dt><dd data-stat="calls">–</dd></div>
+      <div><dt title="of the run, kept for scrubbing">states</dt><dd data-stat="steps">–</dd></div><div><dt title="network evaluations; two a step where guided">calls</dt><dd data-stat="calls">–</dd></div>
       <div><dt>seconds</dt><dd data-stat="seconds">–</dd></div><div><dt>seed</dt><dd data-stat="seed">–</dd></div>
     </dl>
     <dl class="pg-stats" data-for="train">
