@@ -462,7 +462,7 @@ def _first_path() -> str:
     """The shipped run, packed: the same string for every visitor."""
     path = load_trajectory()
     return pack_path(
-        path, reads_along(path), title=FIRST_TITLE, caption=f"1,000 network calls, seed {path.seed}", seconds=0.0
+        path, reads_along(path), title=FIRST_TITLE, caption=f"1,000 network calls, seed {path.seed}", seconds=None
     )
 
 
