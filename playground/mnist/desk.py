@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +42,7 @@ class Desk:
     made: Made | None = None
     comparisons: int = 0  # counted, so that the page knows which runs stand side by side
     asked: int = 0  # wishes to draw, counted: only the last one is still wanted
+    opened: dict[str, Any] | None = None  # the live knobs when a saved run was opened: it goes on until one is turned
     runs: int = 0  # and which previews belong to the same training
 
     @cached_property
@@ -51,7 +53,10 @@ class Desk:
     @property
     def busy(self) -> bool:
         """Whether there is something to lose."""
-        return self.made is not None or bool(self.drawn)
+        if self.made is not None or self.drawn or self.uploaded is not None:
+            return True
+        lab = self.__dict__.get("lab")  # not made for the asking
+        return lab is not None and (lab.run is not None or not lab.draws_shipped)
 
     def shown(self, schedule: NoiseSchedule) -> ForwardTable:
         """The images that sink into noise, up to sixteen."""

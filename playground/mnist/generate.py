@@ -239,7 +239,7 @@ def between_classes(model: ImageModel, request: Request, one: int, other: int) -
     x̂0 = (1 - w) x̂0(one) + w x̂0(other).
     """
     request = dataclasses.replace(request, labels=(one,) * request.n)
-    first = request.check(model)
+    first = request.check(model, rounds=2)
     second = dataclasses.replace(request, labels=(other,) * request.n).check(model)
     begin = model.denoiser(first, request.guidance_scale)
     end = model.denoiser(second, request.guidance_scale)

@@ -178,7 +178,7 @@ class MnistLab:
                 "network": dataclasses.asdict(run.network),
                 "training": dataclasses.asdict(run.training),
             }
-            state, rest = flatten(self.run.trainer.state_dict(), "run/")
+            state, rest = flatten(self.run.state(), "run/")
             tensors |= state
             if run.drawn is not None and run.drawn_labels is not None:
                 tensors |= {"drawn": run.drawn, "drawn_labels": run.drawn_labels}

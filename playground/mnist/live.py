@@ -31,6 +31,7 @@ from playground.turns import TURNS, Turns
 Start = Literal["scratch", "shipped"]
 REAL_BESIDE = 3_000  # real digits among which drawn ones are taught, as often as those: or the rest is forgotten
 PREVIEWS = 16
+LONGEST_WAIT = 10.0  # seconds between two previews: a page that hears nothing for long gives the run up
 PREVIEW_STEPS = 12
 PREVIEW_GUIDANCE = 2.0  # readable minutes earlier than without
 SHIFT = 2  # pixels by which a drawn digit is moved about, so that few drawings are many
@@ -85,10 +86,10 @@ class LiveConfig:
         return cls(28, "shipped", seed, NetworkConfig(**recipe["network"]), gentle, drawn, labels)
 
     def differs(self, other: LiveConfig) -> bool:
-        """Whether `other` is another experiment."""
-        same = all(
-            getattr(self, name) == getattr(other, name) for name in ("size", "start", "seed", "network", "training")
-        )
+        """Whether `other` needs a new network: all else may change between two steps, a new seed waits for Reset."""
+        same = all(getattr(self, name) == getattr(other, name) for name in ("size", "start", "network"))
+        for name in ("prediction", "optimizer"):
+            same = same and getattr(self.training, name) == getattr(other.training, name)
         drawn = 0 if self.drawn is None else len(self.drawn), 0 if other.drawn is None else len(other.drawn)
         return not same or self.data is not other.data or drawn[0] != drawn[1]
 
@@ -156,6 +157,17 @@ class LiveRun:
                 self.timeline.keep_if_due()
             done += 1
             yield step
+
+    def adopt(self, training: TrainingConfig) -> None:
+        """Train by other knobs from the next step on."""
+        with self._lock:
+            self.config = dataclasses.replace(self.config, training=training)
+            self.trainer.config = training
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on, of one moment."""
+        with self._lock:
+            return self.trainer.state_dict()
 
     def keep(self) -> None:
         """Put this very step on the timeline."""
@@ -251,7 +263,8 @@ def watch(run: LiveRun, control: Control, settings: Settings = SETTINGS, turns: 
             if step.step >= settings.max_training_steps:
                 note = f"Stopped at {step.step:,} steps, the most one run may take."
                 break
-            if step.step >= next_look and now - began >= drawing * (1 / settings.image_preview_share - 1):
+            late = now - began > LONGEST_WAIT
+            if (step.step >= next_look or late) and now - began >= drawing * (1 / settings.image_preview_share - 1):
                 facts = _facts(run, pending, now - began, now - started)
                 yield look(run, turns, running=True, **facts)
                 pending, began = [], time.perf_counter()

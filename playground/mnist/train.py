@@ -254,4 +254,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except (ValueError, OSError) as error:  # a recipe, a folder, a data set or a disk that will not do: say it plainly
+        sys.exit(f"{type(error).__name__}: {error}")

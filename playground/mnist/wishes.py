@@ -13,7 +13,7 @@ from torch import Tensor
 
 from playground.diffusion.sampling import SAMPLERS, SamplePath, SampleStep, SamplingConfig
 from playground.mnist import cold, generate
-from playground.mnist.data import ImageDataError, mnist
+from playground.mnist.data import DIGITS, ImageDataError, mnist
 from playground.mnist.desk import Desk
 from playground.mnist.generate import Request
 from playground.mnist.judge import reads
@@ -112,6 +112,9 @@ def work_on(desk: Desk, wish: Wishes) -> Job:
             steps = generate.inpaint(model, request, x0[which % len(x0)], mask, wish.resample)
             return Job(steps, total, f"RePaint, {wish.steps:,} steps", labels)
         case "noises":
+            if wish.digit == ALL and labels is not None:  # one class all the way, or nothing is to be seen of it
+                labels = torch.zeros_like(labels)
+                request = dataclasses.replace(request, labels=(0,) * IMAGES)
             steps = generate.between_noises(model, request, wish.other_seed)
             return Job(steps, total, f"From the noise of seed {wish.seed} to that of {wish.other_seed}", labels)
         case "classes":
@@ -140,7 +143,7 @@ def _cold(desk: Desk, wish: Wishes, labels: Tensor | None) -> Job:
     x0, real = desk.images()
     if desk.drawing is not None:
         x0, real = desk.drawing.expand(IMAGES, -1, -1, -1), None
-    if not readable(x0):
+    if not readable(x0, DIGITS):
         raise ImageDataError("Only grey digits of 28×28 can be restored: go back to MNIST's (Images), or draw one.")
     forward = [
         SampleStep(start - s, last * s / cold.T if s else -1.0, float(s == 0), float(s > 0), x, x0, x, 0)
@@ -213,21 +216,21 @@ OTHER_NETWORKS = {  # small ones: a batch of 64 must not take a second
 }
 
 
-def readable(x: Tensor) -> bool:
-    """Whether the reader can look at images (…, C, H, W): it knows 28×28 greys."""
-    return x.shape[-3:] == (1, 28, 28)
+def readable(x: Tensor, classes: tuple[str, ...]) -> bool:
+    """Whether the reader can look at images (…, C, H, W): it knows 28×28 greys, and nothing but digits."""
+    return x.shape[-3:] == (1, 28, 28) and classes == DIGITS
 
 
-def reads_forward(table: ForwardTable) -> tuple[Tensor | None, Tensor | None]:
+def reads_forward(table: ForwardTable, classes: tuple[str, ...] = DIGITS) -> tuple[Tensor | None, Tensor | None]:
     """What the reader sees in x_t: (R, N, 10) probabilities at timesteps (R,); None for what it cannot read."""
-    if not readable(table.x0):
+    if not readable(table.x0, classes):
         return None, None
     t = torch.linspace(0, len(table.schedule) - 1, READ_LEVELS).round().long()
     x = torch.cat([table.at(int(k)) for k in t])
     return reads(x).reshape(len(t), len(table.x0), -1), t.float()
 
 
-def reads_along(path: SamplePath) -> Tensor | None:
+def reads_along(path: SamplePath, classes: tuple[str, ...] = DIGITS) -> Tensor | None:
     """What the reader sees in x̂_0 on the way: (K+1, N, 10) probabilities; None for what it cannot read."""
     shape = path.x0.shape[:2]
-    return reads(path.x0.flatten(0, 1).float()).reshape(*shape, -1) if readable(path.x0) else None
+    return reads(path.x0.flatten(0, 1).float()).reshape(*shape, -1) if readable(path.x0, classes) else None

@@ -52,7 +52,7 @@ from playground.ui.mnist_knobs import (
     MOST_COMPARED,
     wishes,
 )
-from playground.ui.mnist_training import LiveTraining
+from playground.ui.mnist_training import LiveTraining, live_knobs, still
 
 KEPT_STATES = 101  # of a run: what crosses to the browser, and what is kept to take home
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mnist-aside"}
@@ -172,16 +172,17 @@ class MnistTab:
         self.by.input(self._choices, inputs=[self.by], outputs=[self.values], preprocess=False, **ASIDE)
 
         LiveTraining(self.sessions, stage, self.notices["Live training"], self.draws_with, knobs)
-        self.upload.upload(self._upload, inputs=[self.upload], outputs=shown, **ASIDE)
-        self.folder.upload(self._upload_folder, inputs=[self.folder], outputs=shown, **ASIDE)
-        self.hub.submit(self._hub, inputs=[self.hub], outputs=shown, **ASIDE)
-        self.back.click(self._back, outputs=shown, **ASIDE)
+        self.upload.upload(self._upload, inputs=[self.upload, *knobs], outputs=shown, **ASIDE)
+        self.folder.upload(self._upload_folder, inputs=[self.folder, *knobs], outputs=shown, **ASIDE)
+        self.hub.submit(self._hub, inputs=[self.hub, *knobs], outputs=shown, **ASIDE)
+        self.back.click(self._back, inputs=knobs, outputs=shown, **ASIDE)
         home = [self.files, self.notices["Home"]]
         self.strip.click(self._taking("png"), outputs=home, **ASIDE)
         self.gif.click(self._taking("gif"), outputs=home, **ASIDE)
         self.npz.click(self._taking("npz"), outputs=home, **ASIDE)
         self.save.click(self._save, outputs=home, **ASIDE)
-        self.restore.upload(self._restore, inputs=[self.restore], outputs=[*shown, self.draws_with], **ASIDE)
+        opened = [*shown, self.draws_with, stage]
+        self.restore.upload(self._restore, inputs=[self.restore, *knobs], outputs=opened, **ASIDE)
 
     # --- what the page shows -------------------------------------------------------------------------------------
 
@@ -191,10 +192,10 @@ class MnistTab:
     def _scene(self, desk: Desk, wish: Wishes) -> str:
         """The images on the desk, one noise for each, and the schedule."""
         table = desk.shown(wish.request().make_schedule())
-        with TURNS.work():
-            reads, reads_t = reads_forward(table)
         images = desk.uploaded
         classes, name = (DIGITS, "MNIST test digits") if images is None else (images.classes, images.name)
+        with TURNS.work():
+            reads, reads_t = reads_forward(table, classes)
         return pack_scene(table, classes, name, reads, reads_t)
 
     def _attempt(self, request: gr.Request, group: str, change: Callable[[Desk], Update]) -> Update:
@@ -264,7 +265,7 @@ class MnistTab:
         kept = thinned(path, KEPT_STATES)
         desk.made = Made(kept, title)
         with TURNS.work():
-            reads = reads_along(kept)
+            reads = reads_along(kept, desk.lab.model.classes if desk.uploaded is None else ())
         caption = _words(path, seconds)
         return pack_path(
             kept, reads, title=title, caption=caption, seconds=seconds, comparison=desk.comparisons, **place
@@ -291,9 +292,6 @@ class MnistTab:
                 if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < len(DIGITS):
                     raise ImageDataError("Say which digit it is, 0 to 9.")
                 desk.teach(digit, label)
-                if desk.lab.run is not None:
-                    desk.control.paused = True
-                    desk.lab.run = None  # what was drawn now belongs to the lesson
                 said = f"{len(desk.drawn)} drawn to teach. More, or press Train (Train live)."
                 yield {learn: "drawn", self.news: pack_news(said), self.notices["Live training"]: notice(said)}
                 return
@@ -365,54 +363,44 @@ class MnistTab:
 
     # --- images of one's own, and things to keep -----------------------------------------------------------------
 
-    def _upload(self, path: str | None, request: gr.Request) -> Update:
+    def _upload(self, path: str | None, request: gr.Request, *values: Any) -> Update:
         def use(desk: Desk) -> Update:
             if path is None:
                 raise ImageDataError("Choose a file first.")
             uploaded = Path(path)  # Gradio put it into its own folder, and lets no request name any other file
-            data = uploaded.read_bytes()
-            uploaded.unlink()
-            desk.uploaded = read_upload(data, uploaded.name)
-            return self._opened(desk)
+            desk.uploaded = read_upload(_taken([uploaded])[0][1], uploaded.name)
+            return self._opened(desk, wishes(values))
 
         return self._attempt(request, "Images", use)
 
-    def _upload_folder(self, paths: list[str] | None, request: gr.Request) -> Update:
+    def _upload_folder(self, paths: list[str] | None, request: gr.Request, *values: Any) -> Update:
         def use(desk: Desk) -> Update:
-            uploaded = [Path(path) for path in paths or []]  # Gradio put them into its own folder, as above
-            try:
-                if not uploaded:
-                    raise ImageDataError("Choose a folder with images in it.")
-                if sum(path.stat().st_size for path in uploaded) > SETTINGS.max_image_upload_bytes:
-                    most = SETTINGS.max_image_upload_bytes
-                    raise ImageDataError(f"These files have more than {most:,} bytes together. Choose fewer images.")
-                desk.uploaded = read_folder([(path.name, path.read_bytes()) for path in uploaded])
-            finally:
-                for path in uploaded:
-                    path.unlink()
-            return self._opened(desk)
+            if not paths:
+                raise ImageDataError("Choose a folder with images in it.")
+            desk.uploaded = read_folder(_taken([Path(path) for path in paths]))
+            return self._opened(desk, wishes(values))
 
         return self._attempt(request, "Images", use)
 
-    def _hub(self, name: Any, request: gr.Request) -> Update:
+    def _hub(self, name: Any, request: gr.Request, *values: Any) -> Update:
         def use(desk: Desk) -> Update:
             desk.uploaded = open_hub(str(name or "").strip())
-            return self._opened(desk)
+            return self._opened(desk, wishes(values))
 
         return self._attempt(request, "Images", use)
 
-    def _opened(self, desk: Desk) -> Update:
+    def _opened(self, desk: Desk, wish: Wishes) -> Update:
         images = desk.uploaded
         assert images is not None
         c, h, w = images.shape
         colour = "grey" if c == 1 else "colour"
         said = f"{images.name}: {len(images):,} images, {h}×{w}, {colour}. Live training can learn from them."
-        return {self.scene: self._scene(desk, Wishes()), self.notices["Images"]: notice(said)}
+        return {self.scene: self._scene(desk, wish), self.notices["Images"]: notice(said)}
 
-    def _back(self, request: gr.Request) -> Update:
+    def _back(self, request: gr.Request, *values: Any) -> Update:
         def back(desk: Desk) -> Update:
             desk.uploaded = None
-            return {self.scene: self._scene(desk, Wishes())}
+            return {self.scene: self._scene(desk, wishes(values))}
 
         return self._attempt(request, "Images", back)
 
@@ -435,22 +423,48 @@ class MnistTab:
 
     def _save(self, request: gr.Request) -> Update:
         def save(desk: Desk) -> Update:
-            name = "mnist-lab.safetensors"
+            name, packed = "mnist-lab.safetensors", desk.lab.to_bytes()
+            if len(packed) > SETTINGS.max_file_bytes:
+                raise GenerateError(
+                    f"With the images it learns from this run has {len(packed):,} bytes; a file may have "
+                    f"{SETTINGS.max_file_bytes:,}. Train on fewer images, or on MNIST."
+                )
             said = f"Saved: {desk.lab.model.name}" + (
                 f", and the run at step {desk.lab.run.step:,}." if desk.lab.run else "."
             )
-            return {self.files: file_message(name, desk.lab.to_bytes()), self.notices["Home"]: notice(said)}
+            return {self.files: file_message(name, packed), self.notices["Home"]: notice(said)}
 
         return self._attempt(request, "Home", save)
 
-    def _restore(self, data: bytes | None, request: gr.Request) -> Update:
+    def _restore(self, data: bytes | None, request: gr.Request, *values: Any) -> Update:
         def use(desk: Desk) -> Update:
+            lab = MnistLab.from_bytes(data or b"")
             desk.control.paused = True
-            desk.lab = MnistLab.from_bytes(data or b"")
+            desk.lab, desk.opened = lab, live_knobs(wishes(values))
             desk.runs += 1
-            return {self.notices["Home"]: notice(f"Opened: {desk.lab.model.name}."), self.draws_with: "trained"}
+            shown: Update = {self.draws_with: "trained", self.notices["Home"]: notice(f"Opened: {lab.model.name}.")}
+            if lab.run is not None:
+                shown[self.stage] = still(desk, lab.run, f"Opened at step {lab.run.step:,}: Train goes on from there")
+            return shown
 
         return self._attempt(request, "Home", use)
+
+
+def _taken(paths: list[Path]) -> list[tuple[str, bytes]]:
+    """Uploaded files' names and contents; the files go. Raises ImageDataError.
+
+    Gradio keeps a file under its content's checksum: of two who upload the same, one may find it gone.
+    """
+    most = SETTINGS.max_image_upload_bytes
+    try:
+        if sum(path.stat().st_size for path in paths) > most:
+            raise ImageDataError(f"This is more than {most:,} bytes. Choose fewer images.")
+        return [(path.name, path.read_bytes()) for path in paths]
+    except FileNotFoundError as error:
+        raise ImageDataError("The upload got lost. Please upload it again.") from error
+    finally:
+        for path in paths:
+            path.unlink(missing_ok=True)
 
 
 def _words(path: SamplePath, seconds: float) -> str:

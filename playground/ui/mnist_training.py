@@ -11,14 +11,14 @@ import gradio as gr
 
 from playground.mnist.desk import Desk
 from playground.mnist.live import LiveRun, look, watch
-from playground.mnist.wishes import live_config
+from playground.mnist.wishes import Wishes, live_config
 from playground.sessions import FullHouse, Gone, Sessions
 from playground.settings import SETTINGS
 from playground.turns import TURNS
 from playground.ui.common import QUIET, REFUSALS, Update, notice
 from playground.ui.live.digits import pack_frame
 from playground.ui.live.wire import pack
-from playground.ui.mnist_knobs import wishes
+from playground.ui.mnist_knobs import LIVE_KNOBS, wishes
 
 
 class LiveTraining:
@@ -51,11 +51,18 @@ class LiveTraining:
             if desk.control.paused and self.sessions.training >= SETTINGS.max_training_visitors:
                 raise FullHouse(f"{SETTINGS.max_training_visitors} runs are on, the most there may be. Try again soon.")
             run = desk.lab.run
-            if run is None or run.config.differs(live_config(desk, wish)):
-                yield {where: notice("Starting from step 0."), self.stage: _idle("Loading the digits …", running=True)}
-                run = desk.lab.begin(live_config(desk, wish))
-                desk.runs += 1
-            elif (rewind := _step(event)) is not None:
+            if run is None or desk.opened != live_knobs(wish):  # a run that was opened goes on until a knob is turned
+                desk.opened, config = None, live_config(desk, wish)
+                if run is None or run.config.differs(config):
+                    yield {
+                        where: notice("Starting from step 0."),
+                        self.stage: _idle("Loading the digits …", running=True),
+                    }
+                    run = desk.lab.begin(config)
+                    desk.runs += 1
+                else:
+                    run.adopt(config.training)
+            if run.step and (rewind := _step(event)) is not None:
                 run.rewind(rewind)
         except (*REFUSALS, FullHouse) as refusal:
             yield {where: notice(str(refusal), wrong=True), self.stage: _idle(str(refusal))}
@@ -84,23 +91,20 @@ class LiveTraining:
         if run is None or step is None or not desk.control.paused:
             return _idle("Pause first." if run else "Nothing is trained yet: press Train first.")
         run.rewind(step)
-        return self._still(desk, run, f"Back at step {run.step:,}")
-
-    def _still(self, desk: Desk, run: LiveRun, note: str) -> str:
-        facts: dict[str, Any] = {"losses": [], "steps_per_second": 0.0, "seconds": 0.0, "running": False}
-        return pack_frame(look(run, TURNS, **facts, note=note), desk.runs)
+        return still(desk, run, f"Back at step {run.step:,}")
 
     def _reset(self, request: gr.Request, *values: Any) -> Update:
         where = self.word
         try:
             desk = self._desk(request)
-            config = live_config(desk, wishes(values))
             desk.control.paused = True
+            config = live_config(desk, wishes(values))
+            desk.opened = None
             run = desk.lab.begin(config)
             desk.runs += 1
         except REFUSALS as refusal:
-            return {where: notice(str(refusal), wrong=True)}
-        return {self.stage: self._still(desk, run, "At step 0: press Train"), where: ""}
+            return {where: notice(str(refusal), wrong=True), self.stage: _idle(str(refusal))}
+        return {self.stage: still(desk, run, "At step 0: press Train"), where: ""}
 
     def _draw_with(self, which: Any, request: gr.Request) -> Update:
         def use(desk: Desk) -> Update:
@@ -117,6 +121,17 @@ class LiveTraining:
         with contextlib.suppress(Gone):
             shown[self.draws_with] = "shipped" if self._desk(request).lab.draws_shipped else "trained"
         return shown
+
+
+def still(desk: Desk, run: LiveRun, note: str) -> str:
+    """A frame of a run that stands still."""
+    facts: dict[str, Any] = {"losses": [], "steps_per_second": 0.0, "seconds": 0.0, "running": False}
+    return pack_frame(look(run, TURNS, **facts, note=note), desk.runs)
+
+
+def live_knobs(wish: Wishes) -> dict[str, Any]:
+    """What the knobs of live training say."""
+    return {name: getattr(wish, name) for name in LIVE_KNOBS}
 
 
 def _idle(note: str, running: bool = False) -> str:

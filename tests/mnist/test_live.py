@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ TINY = NetworkConfig(channels=(8, 16), patch=1)
 PATIENCE = 60.0  # seconds for what takes a fraction of one, on a machine that has much else to do
 
 
-def config(size: int = 14, seed: int = 0, data: ImageSet | None = None, **training: float) -> LiveConfig:
+def config(size: int = 14, seed: int = 0, data: ImageSet | None = None, **training: Any) -> LiveConfig:
     scratch = LiveConfig.scratch(size, seed, data, **({"batch_size": 16} | training))
     return dataclasses.replace(scratch, network=TINY)
 
@@ -200,8 +201,18 @@ def test_real_digits_are_shared() -> None:
 
 def test_other_experiments_are_told_apart() -> None:
     assert not config().differs(config())
-    others = (config(size=28), config(seed=1), config(learning_rate=1e-3), config(data=mnist()))
+    others = (config(size=28), config(prediction="noise"), config(optimizer="adamw"), config(data=mnist()))
     assert all(config().differs(other) for other in others)
+    same = (config(seed=1), config(learning_rate=1e-3), config(batch_size=8))
+    assert not any(config().differs(other) for other in same), "these change while it trains, or wait for Reset"
+
+
+def test_a_rate_turned_while_it_trains_counts_from_the_next_step_on() -> None:
+    run = LiveRun(config(), load_model())
+    list(run.train(2))
+    run.adopt(dataclasses.replace(run.config.training, learning_rate=1e-5, warmup_steps=0))
+    assert next(run.train(1)).learning_rate == pytest.approx(1e-5)
+    assert run.step == 3
 
 
 @pytest.mark.parametrize(("size", "start", "seed"), [(15, "scratch", 0), (28, "nowhere", 0), (28, "shipped", -1)])

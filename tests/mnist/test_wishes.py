@@ -328,6 +328,11 @@ def test_only_the_last_wish_is_wanted(desk: Desk) -> None:
 
 
 def test_what_is_worth_keeping(desk: Desk) -> None:
-    assert not desk.busy
-    desk.teach(digit(), 3)
-    assert desk.busy
+    busy = [Desk().busy, desk.busy]  # the second draws with another model than the one that ships
+    desk.lab.use_shipped()
+    busy.append(desk.busy)
+    desk.lab.begin()
+    busy.append(desk.busy)
+    taught = Desk()
+    taught.teach(digit(), 3)
+    assert [*busy, taught.busy] == [False, True, False, True, True]

@@ -161,7 +161,7 @@ function onFrame({ meta, arrays }) {
   if (meta.run > S.run) forgetRun(meta.run);
   S.training = !!meta.running; S.heardAt = now;
   if (S.training && !S.begun && S.wish) trigger(S.wish, {}); // the run began after Pause or Reset was pressed
-  S.begun = S.training;
+  S.begun = S.training && meta.step != null; // before the first step there is nothing that Pause could stop
   if (!S.training) S.wish = "";
   if (meta.step != null) {
     if (meta.step < S.step) fork(meta.step); // the lab went back

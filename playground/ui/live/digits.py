@@ -8,6 +8,7 @@ channels that `digits_channel` makes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -121,7 +122,8 @@ def pack_news(
     sampling: bool | None = None,
 ) -> str:
     """What is going on, in words for the visitor; `progress`: (k, K), none where nothing is under way."""
-    meta: dict[str, Any] = {"wrong": wrong, "progress": progress}
+    # The page hears of new values alone: without `at`, the same refusal twice would be heard once.
+    meta: dict[str, Any] = {"wrong": wrong, "progress": progress, "at": time.time_ns()}
     said = {"status": status, "running": running, "sampling": sampling}
     return pack(meta | {key: value for key, value in said.items() if value is not None})
 
