@@ -21,7 +21,7 @@ MAX_DRAWN = 30  # digits that a visitor may teach: more than a lesson's worth
 
 @dataclass(frozen=True)
 class Made:
-    """The run shown last, thinned where it is long."""
+    """A run on show, thinned where it is long."""
 
     path: SamplePath
     title: str
@@ -39,7 +39,7 @@ class Desk:
     mask: tuple[int, Tensor] | None = None  # which of the shown digits, and where to paint anew
     drawn: list[Tensor] = field(default_factory=list)  # digits to teach
     drawn_labels: list[int] = field(default_factory=list)
-    made: Made | None = None
+    made: list[Made] = field(default_factory=list)  # what is on show: one run, or those that stand side by side
     comparisons: int = 0  # counted, so that the page knows which runs stand side by side
     asked: int = 0  # wishes to draw, counted: only the last one is still wanted
     opened: dict[str, Any] | None = None  # the live knobs when a saved run was opened: it goes on until one is turned
@@ -53,7 +53,7 @@ class Desk:
     @property
     def busy(self) -> bool:
         """Whether there is something to lose."""
-        if self.made is not None or self.drawn or self.uploaded is not None:
+        if self.made or self.drawn or self.uploaded is not None:
             return True
         lab = self.__dict__.get("lab")  # not made for the asking
         return lab is not None and (lab.run is not None or not lab.draws_shipped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import zipfile
 
 import numpy as np
 import torch
@@ -75,4 +76,13 @@ def arrays(path: SamplePath) -> bytes:
         labels=np.array([], np.int64) if path.labels is None else path.labels.numpy(),
         seed=np.array(path.seed, np.int64),
     )
+    return out.getvalue()
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """Several files, by name, as one."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
     return out.getvalue()

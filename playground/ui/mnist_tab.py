@@ -17,7 +17,7 @@ from playground.mnist import GenerateError, MnistLab
 from playground.mnist.data import DIGITS, ImageDataError
 from playground.mnist.desk import Desk, Made
 from playground.mnist.drawing import digit_from_pixels, mask_from_pixels
-from playground.mnist.export import animation, arrays, filmstrip
+from playground.mnist.export import animation, arrays, filmstrip, zipped
 from playground.mnist.generate import generate, thinned
 from playground.mnist.sources import open_hub, read_folder, read_upload
 from playground.mnist.trajectory import load_trajectory
@@ -260,16 +260,15 @@ class MnistTab:
         yield {self.path: self._packed(desk, beside, job.beside_title, 0.0, slot=0, slots=2)}
         yield {self.path: self._packed(desk, path, job.title, seconds, slot=1, slots=2), self.news: done}
 
-    def _packed(self, desk: Desk, path: SamplePath, title: str, seconds: float, **place: Any) -> str:
+    def _packed(self, desk: Desk, path: SamplePath, title: str, seconds: float, slot: int = 0, slots: int = 1) -> str:
         """A run for the stage; it is also what is taken home next."""
         kept = thinned(path, KEPT_STATES)
-        desk.made = Made(kept, title)
+        desk.made = [*(desk.made if slot else []), Made(kept, title)]
         with TURNS.work():
             reads = reads_along(kept, desk.lab.model.classes if desk.uploaded is None else ())
         caption = _words(path, seconds)
-        return pack_path(
-            kept, reads, title=title, caption=caption, seconds=seconds, comparison=desk.comparisons, **place
-        )
+        place: dict[str, Any] = {"slot": slot, "slots": slots, "comparison": desk.comparisons}
+        return pack_path(kept, reads, title=title, caption=caption, seconds=seconds, **place)
 
     def _turned(self, request: gr.Request, *values: Any) -> Iterator[Update]:
         """A knob was turned: the images on their way into noise follow at once, then what was drawn is drawn anew."""
@@ -409,11 +408,13 @@ class MnistTab:
         write = {"png": filmstrip, "gif": animation, "npz": arrays}[kind]
 
         def take(desk: Desk) -> Update:
-            made = desk.made or Made(thinned(load_trajectory(), KEPT_STATES), FIRST_TITLE)
+            made = list(desk.made) or [Made(thinned(load_trajectory(), KEPT_STATES), FIRST_TITLE)]
             with TURNS.work():
-                data = write(made.path)
-            name = f"mnist-seed-{made.path.seed}.{kind}"
-            said = f"{name}: {made.title}, {len(made.path.t)} states, {len(data):,} bytes."
+                files = [write(each.path) for each in made]
+            name, data = f"mnist-seed-{made[0].path.seed}.{kind}", files[0]
+            if len(files) > 1:
+                name, data = f"{name}.zip", zipped({f"{k + 1}.{kind}": file for k, file in enumerate(files)})
+            said = f"{name}: {', '.join(each.title for each in made)}; {len(data):,} bytes."
             return {self.files: file_message(name, data), self.notices["Home"]: notice(said)}
 
         def taking(request: gr.Request) -> Update:

@@ -1,6 +1,7 @@
 """The MNIST tab draws: new digits, compared ones, from a drawing, around a mask."""
 
 import io
+import zipfile
 
 import numpy as np
 from PIL import Image
@@ -67,6 +68,11 @@ def test_compare_four(digits: DigitsPage) -> None:
     digits.scrub(-1)
     first, last = digits.tiles(0, "x"), digits.tiles(3, "x")
     assert first.shape == last.shape == (16, 28, 28)
+    digits.unfold("Take it home")
+    name, packed = digits.download("Numbers (.npz)")
+    assert name.endswith(".npz.zip")
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        assert archive.namelist() == ["1.npz", "2.npz", "3.npz", "4.npz"], "what is seen, all of it"
 
 
 def test_start_from_a_drawing(digits: DigitsPage) -> None:
