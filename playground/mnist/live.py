@@ -248,7 +248,6 @@ def watch(run: LiveRun, control: Control, settings: Settings = SETTINGS, turns: 
     """
     began = started = time.perf_counter()
     drawing, pending, note = 0.0, [], ""
-    facts: dict[str, Any] = {}
     next_look = run.step + 1
     try:
         steps = run.train()
@@ -265,8 +264,7 @@ def watch(run: LiveRun, control: Control, settings: Settings = SETTINGS, turns: 
                 break
             late = now - began > LONGEST_WAIT
             if (step.step >= next_look or late) and now - began >= drawing * (1 / settings.image_preview_share - 1):
-                facts = _facts(run, pending, now - began, now - started)
-                yield look(run, turns, running=True, **facts)
+                yield look(run, turns, running=True, **_facts(run, pending, now - began, now - started))
                 pending, began = [], time.perf_counter()
                 drawing = began - now
                 next_look = step.step + max(2, step.step // 20)

@@ -126,7 +126,7 @@ class LiveTraining:
 def still(desk: Desk, run: LiveRun, note: str) -> str:
     """A frame of a run that stands still."""
     facts: dict[str, Any] = {"losses": [], "steps_per_second": 0.0, "seconds": 0.0, "running": False}
-    return pack_frame(look(run, TURNS, **facts, note=note), desk.runs)
+    return pack_frame(look(run, TURNS, **facts, note=note), desk.runs, calm=True)
 
 
 def live_knobs(wish: Wishes) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def live_knobs(wish: Wishes) -> dict[str, Any]:
 
 def _idle(note: str, running: bool = False) -> str:
     """A word to the stage that nothing trains, or not yet."""
-    return pack({"running": running, "note": note, "at": time.time_ns()})
+    return pack({"running": running, "note": note, "calm": running, "at": time.time_ns()})
 
 
 def _step(event: gr.EventData) -> int | None:

@@ -163,6 +163,7 @@ def test_a_training_frame() -> None:
         "running": True,
         "right": 0.75,
         "note": "",
+        "calm": False,
     }
     np.testing.assert_allclose(found["x"], x.numpy(), atol=0.5 / 127 + 1e-6)
     assert found["labels"].tolist() == [k % 10 for k in range(16)]

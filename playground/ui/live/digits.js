@@ -179,7 +179,7 @@ function onFrame({ meta, arrays }) {
     canvas.dataset.frames = Number(canvas.dataset.frames) + 1;
     canvas.dataset.step = meta.step;
   }
-  if (meta.note) say(meta.note, true); else if (S.mode === "train") sayWhatNow();
+  if (meta.note) say(meta.note, !meta.calm); else if (S.mode === "train") sayWhatNow();
   S.chartsDirty = true;
   words(); wake();
 }

@@ -128,8 +128,8 @@ def pack_news(
     return pack(meta | {key: value for key, value in said.items() if value is not None})
 
 
-def pack_frame(preview: Preview, run: int) -> str:
-    """One look at a training run; `run`: its number, higher for every new one."""
+def pack_frame(preview: Preview, run: int, calm: bool = False) -> str:
+    """One look at a training run; `run`: its number, higher for every new one; `calm`: its note is no fault."""
     meta = {
         "run": run,
         "step": preview.step,
@@ -139,6 +139,7 @@ def pack_frame(preview: Preview, run: int) -> str:
         "running": preview.running,
         "right": preview.right,
         "note": preview.note,
+        "calm": calm,
     }
     arrays: dict[str, tuple[Tensor, Kind]] = {"x": (preview.x, "i8")}
     if preview.labels is not None:
