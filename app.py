@@ -9,14 +9,17 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import threading
 
+import gradio as gr
 import torch
 
 from playground.sessions import Sessions
 from playground.settings import SETTINGS
+from playground.ui.live.schedules import PLOTLY
 from playground.ui.page import build, warm_up
 from playground.ui.theme import STYLE, theme
 
 torch.set_num_threads(SETTINGS.torch_threads)
+gr.set_static_paths([PLOTLY])  # served as it lies there, when the Schedules tab is first opened
 demo = build(Sessions())
 gc.enable()
 gc.freeze()

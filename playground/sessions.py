@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from playground.mnist.desk import Desk
 from playground.settings import SETTINGS, Settings
+from playground.stable_diffusion.desk import Desk as DiffusionDesk
 from playground.toy import ToyLab
 from playground.toy.live import Control, Ruler
 
@@ -21,7 +22,7 @@ class Gone(RuntimeError):
     """This page's place was given to somebody else; the message says what to do."""
 
 
-@dataclass
+@dataclass(eq=False)  # each is only itself, and can be a key
 class Visitor:
     """One open page: its labs, and the runs that are on, if any."""
 
@@ -31,11 +32,17 @@ class Visitor:
     last_seen: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
     digits: Desk = field(default_factory=Desk)
+    diffusion: DiffusionDesk = field(default_factory=DiffusionDesk)
 
     @property
     def training(self) -> bool:
         """Whether a run is on in any lab, as far as anyone has asked."""
         return not (self.control.paused and self.digits.control.paused)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to lose."""
+        return self.lab.step > 0 or self.digits.busy or self.diffusion.busy
 
     def stop(self) -> None:
         """Whatever runs stops at its next step."""
@@ -107,7 +114,7 @@ class Sessions:
                 del self._visitors[session]
         if len(self._visitors) < self._settings.max_visitors:
             return
-        still = [(v.lab.step > 0 or v.digits.busy, v.last_seen, s) for s, v in self._visitors.items() if not v.training]
+        still = [(v.busy, v.last_seen, s) for s, v in self._visitors.items() if not v.training]
         if not still:
             raise FullHouse("Everyone's place is in use right now. Please try again in a minute.")
         del self._visitors[min(still)[2]]  # those with nothing to lose first

@@ -33,6 +33,18 @@ class Settings:
     image_preview_share: float = 0.3  # of a live training on digits at most goes into its previews
     image_timeline_bytes: int = 80_000_000  # checkpoints of one live training on digits: some ten of the small network
 
+    max_prompt_characters: int = 1_000  # CLIP reads 77 tokens, some 300 characters
+    max_denoising_steps: int = 1_000  # DDPM's own number; every other scheduler is done long before
+    max_image_steps: int = 4_000  # images x steps of one run: on the tiny model two minutes of a core
+    max_guidance_scale: float = 30.0  # far beyond where pictures burn out
+    max_pictures: int = 16  # of one prompt at a time: a sheet of 4 x 4
+    max_picture_side: int = 1_024  # pixels; Stable Diffusion 1.x was trained on 512
+    max_grid_pictures: int = 64  # of an X/Y grid or a sweep: 64 tiny pictures are a minute of one core
+    max_gallery_bytes: int = 64_000_000  # PNGs of one visitor's session: some hundred of 512 x 512
+    max_picture_bytes: int = 20_000_000  # a picture dropped on the page
+    compile_unet: bool = False  # a minute of compiling, a fifth off every step after it; CUDA only
+    models: tuple[str, ...] = ()  # local diffusers folders and Hub ids that whoever runs the playground trusts
+
     # What the machine gives to all of them
     max_visitors: int = 64  # labs kept at once, about 30 MB each when a timeline is full
     max_idle_seconds: float = 3_600.0  # a lab nobody touched for an hour makes room
@@ -53,12 +65,16 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """The defaults, or PLAYGROUND_MAX_VISITORS, _TORCH_THREADS, _FPS and _ANY_HUB_SET (1: yes)."""
+        """The defaults, or PLAYGROUND_MAX_VISITORS, _TORCH_THREADS, _FPS, _ANY_HUB_SET and _COMPILE (1: yes), and
+        _MODELS (local diffusers folders and Hub ids, a comma between two).
+        """
         return cls(
             max_visitors=int(os.environ.get("PLAYGROUND_MAX_VISITORS", cls.max_visitors)),
             any_hub_set=os.environ.get("PLAYGROUND_ANY_HUB_SET", "") == "1",
             torch_threads=int(os.environ.get("PLAYGROUND_TORCH_THREADS", cls.torch_threads)),
             frames_per_second=float(os.environ.get("PLAYGROUND_FPS", cls.frames_per_second)),
+            compile_unet=os.environ.get("PLAYGROUND_COMPILE", "") == "1",
+            models=tuple(name.strip() for name in os.environ.get("PLAYGROUND_MODELS", "").split(",") if name.strip()),
         )
 
 

@@ -13,12 +13,13 @@ ROOT = Path(__file__).resolve().parents[1]
 MAX_BYTES = 10_000_000
 
 # app -> ui -> labs -> diffusion: the parts of `playground` that each part may import, besides itself.
-LABS = {"toy", "mnist", "stable_diffusion"}
+LABS = {"toy", "mnist", "schedules", "stable_diffusion"}
 MAY_IMPORT = {
     "app": {"ui", "sessions", *LABS, "diffusion", "settings"},
     "ui": {*LABS, "diffusion", "settings", "sessions", "turns"},
     "sessions": {*LABS, "diffusion", "settings"},
     **{lab: {"diffusion", "settings", "storage", "turns"} for lab in LABS},
+    "schedules": {"toy", "mnist", "diffusion", "settings", "storage", "turns"},  # what schedules do to their data
     "diffusion": {"settings"},
     "settings": set(),
     "storage": set(),
@@ -132,6 +133,7 @@ def test_imports_go_downward() -> None:
         ("playground.diffusion.loss", "from playground.toy import data"),
         ("playground.diffusion.loss", "from playground import toy"),
         ("playground.toy.data", "import playground.mnist.data"),
+        ("playground.toy.config", "from playground.schedules import curves"),
         ("playground.toy.data", "from ..mnist import data"),
         ("playground.toy.__init__", "from .. import ui"),
         ("playground.mnist", "from playground.sessions import Session"),
@@ -150,6 +152,7 @@ def test_bad_imports_are_found(module: str, source: str) -> None:
         ("app", "import gradio\nfrom playground.ui import page"),
         ("playground.ui.page", "from playground import sessions, toy\nfrom . import live"),
         ("playground.sessions", "from playground.stable_diffusion import pipeline"),
+        ("playground.schedules.learned", "from playground.toy.data import make_cloud"),
         (
             "playground.toy.data",
             "from . import shapes\nfrom .shapes import ring\nfrom playground import settings",

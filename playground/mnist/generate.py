@@ -25,6 +25,7 @@ from playground.diffusion.sampling import (
     spaced_timesteps,
     start_noise,
 )
+from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig, brought
 from playground.diffusion.schedules import NoiseSchedule, make_schedule
 from playground.mnist.weights import ImageModel
 from playground.settings import SETTINGS
@@ -64,10 +65,18 @@ class Request:
     schedule: str = "cosine"
     timesteps: int = 1_000
     rescale_betas_zero_snr: bool = False
+    custom_schedule: Any = None  # what schedule "custom" is, as ScheduleConfig.to_dict has it; its T is then ours
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
         check_types(self, GenerateError)
+        if self.schedule == CUSTOM:
+            object.__setattr__(self, "timesteps", self.brought.timesteps)
+
+    @property
+    def brought(self) -> ScheduleConfig:
+        """What schedule "custom" is. Raises ScheduleError."""
+        return brought(self.custom_schedule, self.rescale_betas_zero_snr)
 
     @classmethod
     def of(cls, labels: Any = None, n: int = 16, **knobs: Any) -> Request:
@@ -83,6 +92,8 @@ class Request:
 
     def make_schedule(self) -> NoiseSchedule:
         """The noise schedule asked for. Raises ScheduleError."""
+        if self.schedule == CUSTOM:
+            return self.brought.make()
         return make_schedule(self.schedule, self.timesteps, rescale_betas_zero_snr=self.rescale_betas_zero_snr)
 
     @property

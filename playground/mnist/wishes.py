@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from playground.diffusion.sampling import SAMPLERS, SamplePath, SampleStep, SamplingConfig
+from playground.diffusion.schedule_config import CUSTOM
 from playground.mnist import cold, generate
 from playground.mnist.data import DIGITS, ImageDataError, mnist
 from playground.mnist.desk import Desk
@@ -42,6 +43,7 @@ class Wishes:
     schedule: str = "linear"
     timesteps: int = 1_000
     rescale_betas_zero_snr: bool = False
+    custom_schedule: Any = None  # what schedule "custom" is, as ScheduleConfig.to_dict has it
     spacing: str = "default"
     eta: float = 0.0
     begin: str = "noise"
@@ -65,7 +67,7 @@ class Wishes:
         return tuple(k % classes if self.digit == ALL else int(self.digit) for k in range(IMAGES))
 
     def request(self, classes: int = 10) -> Request:
-        """What to draw. Raises SamplerError for a sampler without such a spacing."""
+        """What to draw. Raises SamplerError for a sampler without such a spacing, ScheduleError for no schedule."""
         return Request(
             labels=self.labels(classes),
             n=IMAGES,
@@ -74,6 +76,7 @@ class Wishes:
             schedule=self.schedule,
             timesteps=self.timesteps,
             rescale_betas_zero_snr=self.rescale_betas_zero_snr,
+            custom_schedule=self.custom_schedule,
             sampling=SamplingConfig(self.sampler, self.steps, self.spacing, self.eta),
         )
 
@@ -122,16 +125,15 @@ def work_on(desk: Desk, wish: Wishes) -> Job:
             steps = generate.between_classes(model, request, one, other)
             return Job(steps, total, f"From {one} to {other}, one noise", None)
         case "blur" | "pixelate":
-            return _cold(desk, wish, labels)
+            return _cold(desk, wish, labels, request.timesteps - 1)
     return Job(generate.generate(model, request), total, title, labels)
 
 
-def _cold(desk: Desk, wish: Wishes, labels: Tensor | None) -> Job:
+def _cold(desk: Desk, wish: Wishes, labels: Tensor | None, last: int) -> Job:
     """Cold diffusion: the drawing where there is one, else the digits on the desk, degraded and restored."""
     kind: cold.Kind = "blur" if wish.begin == "blur" else "pixelate"
     restorer, degradation = cold.load_restorer(kind)
     start = max(1, round(wish.strength * cold.T))
-    last = wish.timesteps - 1
     if start == cold.T:  # nothing is left of any digit: this makes new ones
         start = NEW_FROM[kind]
         rng = torch.Generator().manual_seed(wish.seed)
@@ -181,7 +183,8 @@ def compared(request: Request, by: str, value: str) -> tuple[Request, str]:
         sampling = dataclasses.replace(request.sampling, sampler=value, spacing="default")
         return dataclasses.replace(request, sampling=sampling), SAMPLERS[value].title
     if by == "schedule":
-        return dataclasses.replace(request, schedule=value), f"{value} schedule"
+        changed = dataclasses.replace(request, schedule=value)
+        return changed, changed.brought.title if value == CUSTOM else f"{value} schedule"
     if by == "steps":
         sampling = dataclasses.replace(request.sampling, steps=int(value))
         return dataclasses.replace(request, sampling=sampling), f"{value} steps"

@@ -8,6 +8,7 @@ from typing import Any
 
 from playground.diffusion.knobs import check_types
 from playground.diffusion.sampling import SAMPLERS, SamplingConfig
+from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig, brought
 from playground.diffusion.schedules import NoiseSchedule, make_schedule
 from playground.diffusion.training import TrainingConfig
 from playground.settings import SETTINGS
@@ -34,6 +35,7 @@ class ToyConfig:
     beta_start: float | None = None  # linear, scaled linear, quadratic, sigmoid; None is the paper's
     beta_end: float | None = None
     rescale_betas_zero_snr: bool = False
+    custom_schedule: Any = None  # what schedule "custom" is, as ScheduleConfig.to_dict has it; its T is then ours
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
@@ -50,7 +52,10 @@ class ToyConfig:
             raise LabError(f"The seed must be a whole number from 0 to 2³² - 1; it is {self.seed}.")
         if not 0 <= self.guidance_scale <= 20:
             raise LabError("The guidance scale must lie in 0 … 20 (1 is no guidance).")
+        if self.custom_schedule is not None:
+            object.__setattr__(self, "custom_schedule", ScheduleConfig.from_dict(self.custom_schedule).to_dict())
         schedule = self.make_schedule()
+        object.__setattr__(self, "timesteps", len(schedule))
         if schedule.zero_terminal_snr:
             if self.training.prediction == "noise":
                 raise LabError(
@@ -70,6 +75,8 @@ class ToyConfig:
 
     def make_schedule(self) -> NoiseSchedule:
         """The noise schedule; raises ScheduleError."""
+        if self.schedule == CUSTOM:
+            return brought(self.custom_schedule, self.rescale_betas_zero_snr).make()
         knobs = {}
         if self.schedule in ("linear", "scaled_linear", "quadratic", "sigmoid"):
             knobs = {k: v for k in ("beta_start", "beta_end") if (v := getattr(self, k)) is not None}
@@ -177,5 +184,5 @@ PRESETS: dict[str, Preset] = {
 
 def preset_of(config: ToyConfig) -> str | None:
     """The name of the preset that `config` is, whatever its data and seed; None where a knob was turned."""
-    data = {"dataset": config.dataset, "points": config.points, "seed": config.seed}
+    data = {name: getattr(config, name) for name in ("dataset", "points", "seed", "custom_schedule")}
     return next((name for name, p in PRESETS.items() if p.config.changed(**data) == config), None)

@@ -9,10 +9,12 @@ from urllib.parse import parse_qsl, urlencode
 from playground.toy.config import LabError, ToyConfig
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """A part's knobs as `part.knob`; a brought schedule stays in one piece."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        part = isinstance(value, dict) and name != "custom_schedule"
+        flat |= {f"{name}.{knob}": v for knob, v in value.items()} if part else {name: value}
     return flat
 
 
@@ -22,7 +24,7 @@ DEFAULTS = _flat(ToyConfig().to_dict())
 def to_query(config: ToyConfig) -> str:
     """For example `?dataset=disc_grid&training.learning_rate=0.003`; empty for the default. Own points stay at home."""
     changed = {k: v for k, v in _flat(config.to_dict()).items() if v != DEFAULTS[k]}
-    words = {k: v if isinstance(v, str) else json.dumps(v) for k, v in changed.items()}
+    words = {k: v if isinstance(v, str) else json.dumps(v, separators=(",", ":")) for k, v in changed.items()}
     return f"?{urlencode(words)}" if words else ""
 
 

@@ -19,7 +19,14 @@ from playground.mnist.cold import ColdError
 from playground.mnist.data import ImageDataError
 from playground.mnist.networks import NetworkError
 from playground.mnist.weights import WeightsError
+from playground.schedules.quality import ChartError
 from playground.sessions import Gone
+from playground.stable_diffusion.clip_game import ClipError
+from playground.stable_diffusion.generation import GenerationError
+from playground.stable_diffusion.hub import ModelError
+from playground.stable_diffusion.picture import PictureError
+from playground.stable_diffusion.request import RequestError
+from playground.stable_diffusion.schedulers import SchedulerError
 from playground.toy import LabError
 from playground.toy.data import DataError
 from playground.toy.network import NetworkError as ToyNetworkError
@@ -32,15 +39,22 @@ MATHS: list[dict[str, str | bool]] = [{"left": "$", "right": "$", "display": Fal
 
 # What may be wrong with a visitor's wish; each message is written for the visitor.
 REFUSALS = (
+    ChartError,
+    ClipError,
     ColdError,
     DataError,
     GenerateError,
+    GenerationError,
     Gone,
     ImageDataError,
     LabError,
+    ModelError,
     NetworkError,
+    PictureError,
+    RequestError,
     SamplerError,
     ScheduleError,
+    SchedulerError,
     ToyNetworkError,
     TrainingError,
     WeightsError,

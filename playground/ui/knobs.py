@@ -10,6 +10,7 @@ import gradio as gr
 from playground.diffusion.knobs import LARGEST
 from playground.diffusion.prediction import PREDICTIONS
 from playground.diffusion.sampling import SAMPLERS
+from playground.diffusion.schedule_config import CUSTOM
 from playground.diffusion.schedules import MAX_TIMESTEPS, SCHEDULES
 from playground.diffusion.training import DECAYS
 from playground.settings import SETTINGS
@@ -80,6 +81,7 @@ def _plain(*values: Any) -> Choices:
     return tuple((f"{v:g}" if isinstance(v, float) else str(v), v) for v in values)
 
 
+BROUGHT = "brought from Schedules"
 SCHEDULE_TITLES = {"karras": "Karras (σ by ρ = 7)", "scaled_linear": "scaled linear", "flow": "flow (straight line)"}
 
 GROUPS: dict[str, tuple[Knob, ...]] = {
@@ -109,7 +111,7 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
             "schedule",
             "schedule",
             "How fast data drown in noise as t grows. The network is told σ/α, so it need not start again.",
-            tuple((SCHEDULE_TITLES.get(name, name), name) for name in SCHEDULES),
+            (*((SCHEDULE_TITLES.get(name, name), name) for name in SCHEDULES), (BROUGHT, CUSTOM)),
         ),
         Knob(
             "timesteps",

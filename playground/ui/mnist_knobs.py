@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from playground.diffusion.prediction import PREDICTIONS
 from playground.diffusion.sampling import SAMPLERS
+from playground.diffusion.schedule_config import CUSTOM
 from playground.diffusion.schedules import SCHEDULES
 from playground.mnist.data import DIGITS
 from playground.mnist.networks import KINDS
 from playground.mnist.wishes import ALL, OPEN, Wishes
-from playground.ui.knobs import Knob
+from playground.toy import LabError
+from playground.ui.knobs import BROUGHT, Knob
 
 BEGINNINGS = {
     "noise": "pure noise",
@@ -57,7 +60,7 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
             "schedule",
             "noise schedule",
             "How fast the signal goes, forward and back. The network knows levels, not timesteps: any will do.",
-            _plain(*SCHEDULES),
+            (*_plain(*SCHEDULES), (BROUGHT, CUSTOM)),
         ),
         Knob(
             "rescale_betas_zero_snr",
@@ -172,5 +175,15 @@ COMPARE_DEFAULTS = {
 
 
 def wishes(values: tuple[Any, ...]) -> Wishes:
-    """What the page's controls say, in the order of KNOBS. Raises LabError."""
-    return Wishes(**{knob.path: knob.clean(value) for knob, value in zip(KNOBS, values, strict=True)})
+    """What the page's controls say, in the order of KNOBS, and last the brought schedule as JSON. Raises LabError."""
+    *turned, brought = values
+    said = {knob.path: knob.clean(value) for knob, value in zip(KNOBS, turned, strict=True)}
+    return Wishes(**said, custom_schedule=_brought(brought))
+
+
+def _brought(text: Any) -> Any:
+    """What was carried over, for the schedule itself to check; None where nothing was."""
+    try:
+        return json.loads(text) if text else None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise LabError("The brought schedule cannot be read. Carry it over once more.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -13,6 +14,7 @@ import gradio as gr
 import torch
 
 from playground.diffusion.sampling import SamplePath, SampleStep, collect
+from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig
 from playground.mnist import GenerateError, MnistLab
 from playground.mnist.data import DIGITS, ImageDataError
 from playground.mnist.desk import Desk, Made
@@ -75,6 +77,7 @@ class MnistTab:
     def _lay_out(self) -> None:
         self.scene, self.path = digits_channel("scene"), digits_channel("path")
         self.news, self.files = digits_channel("news"), digits_channel("file")
+        self.brought = gr.Textbox("", visible="hidden", elem_classes="pg-channel")  # from the Schedules tab, as JSON
         with gr.Row(elem_classes="pg-room"):
             self.stage = digits_stage()
             with gr.Column(elem_classes="pg-knobs", min_width=260, scale=0):
@@ -142,9 +145,11 @@ class MnistTab:
         self.notices["Images"] = gr.HTML("", elem_classes="pg-notice")
 
     def _wire(self) -> None:
-        stage, knobs = self.stage, [self.controls[k.path] for k in KNOBS]
+        stage, knobs = self.stage, [*(self.controls[k.path] for k in KNOBS), self.brought]
         shown = [self.scene, self.path, self.news, *self.notices.values()]
-        stage.ready(self._ready, outputs=shown, **ASIDE)
+        self.takes = [self.scene, self.news, self.brought, self.controls["schedule"], self.notices["Sampler"]]
+        self.knobs = knobs
+        stage.ready(self._ready, inputs=knobs, outputs=shown, preprocess=False, **ASIDE)
         stage.another(self._another, inputs=knobs, outputs=shown, preprocess=False, **ASIDE)
         begin = self.controls["begin"]
         sampling = [
@@ -205,13 +210,25 @@ class MnistTab:
         except REFUSALS as refusal:
             return {self.notices[group]: notice(str(refusal), wrong=True)}
 
-    def _ready(self, request: gr.Request) -> Iterator[Update]:
+    def _ready(self, request: gr.Request, *values: Any) -> Iterator[Update]:
         try:
             desk = self.sessions.visitor(str(request.session_hash)).digits
-            yield {self.scene: self._scene(desk, Wishes())}
+            yield {self.scene: self._scene(desk, wishes(values))}
             yield {self.path: _first_path(), self.news: pack_news(f"Shown: {FIRST_TITLE}", sampling=False)}
         except (*REFUSALS, FullHouse) as refusal:
             yield {self.news: pack_news(str(refusal), wrong=True)}
+
+    def take_schedule(self, config: ScheduleConfig, request: gr.Request, *values: Any) -> Update:
+        """Everything from now on by the schedule `config`; the knobs' `values` as they stand. Raises REFUSALS."""
+        wish = dataclasses.replace(wishes(values), schedule=CUSTOM, custom_schedule=config.to_dict())
+        said = f"Brought from Schedules: {config.title}."
+        return {
+            self.scene: self._scene(self._desk(request), wish),
+            self.brought: json.dumps(config.to_dict()),
+            self.controls["schedule"]: CUSTOM,
+            self.notices["Sampler"]: notice(said),
+            self.news: pack_news(f"{said} Press Generate."),
+        }
 
     def _another(self, request: gr.Request, *values: Any) -> Update:
         def other(desk: Desk) -> Update:

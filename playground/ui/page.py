@@ -6,8 +6,10 @@ import gradio as gr
 
 from playground.sessions import Sessions
 from playground.toy import live as toy_live
-from playground.ui import mnist_tab
+from playground.ui import mnist_tab, schedules_tab
 from playground.ui.mnist_tab import MnistTab
+from playground.ui.schedules_tab import SchedulesTab, Taker
+from playground.ui.stable_diffusion_tab import StableDiffusionTab
 from playground.ui.toy_tab import ToyTab
 
 HEADER = """
@@ -27,6 +29,8 @@ def warm_up() -> None:
     """What takes seconds to import or to load, tab by tab, before a visitor has to wait for it."""
     toy_live.warm_up()
     mnist_tab.warm_up()
+    schedules_tab.warm_up()
+    stable_diffusion_tab.warm_up()
 
 
 def build(sessions: Sessions) -> gr.Blocks:
@@ -35,11 +39,22 @@ def build(sessions: Sessions) -> gr.Blocks:
         title="Diffusion Playground", fill_width=True, analytics_enabled=False, delete_cache=(3600, 3600)
     ) as page:
         gr.HTML(HEADER, js_on_load=THEME_BUTTON, apply_default_css=False)
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             with gr.Tab("Toy lab", id="toy"):
-                ToyTab(sessions)
+                toy = ToyTab(sessions)
             with gr.Tab("MNIST", id="mnist"):
-                MnistTab(sessions)
+                mnist = MnistTab(sessions)
+            with gr.Tab("Schedules", id="schedules") as schedules:
+                pass  # its buttons carry a schedule to the other tabs: those come first
+            with gr.Tab("Stable Diffusion", id="diffusion"):
+                diffusion = StableDiffusionTab(sessions)
+            with schedules:
+                takers = {
+                    "toy": Taker("the toy lab", toy.take_schedule, toy.takes),
+                    "mnist": Taker("MNIST", mnist.take_schedule, mnist.takes, mnist.knobs),
+                    "diffusion": Taker("Stable Diffusion", diffusion.take_schedule, diffusion.takes),
+                }
+                SchedulesTab(tabs, takers)
         gr.HTML(FOOTER, apply_default_css=False)
 
         def leave(request: gr.Request) -> None:

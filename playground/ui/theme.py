@@ -6,7 +6,8 @@ from pathlib import Path
 
 import gradio as gr
 
-STYLE = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("style.css", "digits.css"))
+SHEETS = ("style.css", "digits.css", "schedules.css", "diffusion.css")
+STYLE = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in SHEETS)
 
 
 def theme() -> gr.themes.Base:

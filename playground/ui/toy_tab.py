@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from playground.diffusion.sampling import SAMPLERS
+from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig
 from playground.sessions import FullHouse, Gone, Sessions, Visitor
 from playground.settings import SETTINGS
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
@@ -109,6 +110,7 @@ class ToyTab:
     def _wire(self) -> None:
         events, knobs = self.stage, [self.controls[k.path] for k in KNOBS]
         everything = [self.scene, self.news, self.preset, self.recipe, *self.notices.values(), *knobs]
+        self.takes = everything
         events.ready(self._ready, outputs=everything, **ASIDE)
         events.train(
             self._train,
@@ -209,6 +211,15 @@ class ToyTab:
             return self._show(visitor, group, message)
         moved = [k for k in KNOBS if k.value(lab.config) != k.value(old) and not (dragged and k is knob)]
         return self._show(visitor, group, message, moved)
+
+    def take_schedule(self, config: ScheduleConfig, request: gr.Request) -> Update:
+        """The experiment goes on with the schedule `config`; refused, it says why beside the noise knobs."""
+
+        def take(visitor: Visitor) -> str:
+            visitor.lab.update(schedule=CUSTOM, custom_schedule=config.to_dict())
+            return f"Brought from Schedules: {config.title}."
+
+        return self._attempt(request, "Noise", take)
 
     def _explaining(self, title: str) -> Callable[[], Update]:
         return lambda: {self.how: gr.Accordion(open=True), self.how_tabs: gr.Tabs(selected=title)}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, EulerDiscreteScheduler
 from diffusers.schedulers import scheduling_ddim
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +60,28 @@ def test_zero_terminal_snr_is_diffusers(ours: str, theirs: str, knobs: dict[str,
     np.testing.assert_allclose(schedule.alphas_cumprod, reference.alphas_cumprod, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("timesteps", [10, 200, 2000])
+def test_laplace_is_diffusers_squared(timesteps: int) -> None:
+    # diffusers' alpha_bar is √(SNR / (1 + SNR)): the root of what the paper's λ(u) makes of ᾱ, which is ours. Theirs
+    # is on the grid u = (t + 1)/T, ours on (t + ½)/T: twice as long, theirs has ours in every second place.
+    reference: Any = DDPMScheduler(num_train_timesteps=2 * timesteps, beta_schedule="laplace")
+    theirs = reference.alphas_cumprod[::2].double().numpy() ** 2
+    # They divide by alpha_bar(0), and add 1e-6 within the logarithm: 0.1 % each, and T β in float32.
+    np.testing.assert_allclose(make_schedule("laplace", timesteps).alphas_cumprod, theirs, rtol=3e-3)
+
+
+@pytest.mark.parametrize(("sigma_min", "sigma_max", "rho"), [(0.002, 80.0, 7.0), (0.004, 20.0, 3.0)])
+def test_karras_is_diffusers(sigma_min: float, sigma_max: float, rho: float) -> None:
+    reference: Any = EulerDiscreteScheduler(sigma_min=sigma_min, sigma_max=sigma_max, use_karras_sigmas=True)
+    schedule = make_schedule("karras", 40, sigma_min=sigma_min, sigma_max=sigma_max, rho=7.0)
+    theirs = reference._convert_to_karras(np.array([sigma_max, sigma_min]), 40)
+    np.testing.assert_allclose((schedule.sigmas / schedule.alphas).flip(0), theirs, rtol=1e-9)
+    # diffusers has no other ρ than 7. Of any: the table's middle is half the way in the ρ-th root.
+    middle = make_schedule("karras", 41, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
+    root = (sigma_min ** (1 / rho) + sigma_max ** (1 / rho)) / 2
+    assert float(middle.sigmas[20] / middle.alphas[20]) == pytest.approx(root**rho, rel=1e-9)
+
+
 def test_zero_terminal_snr_is_lin_et_al() -> None:
     # Algorithm 1 by hand: √ᾱ is shifted to end at 0, then scaled to start where it did.
     plain = make_schedule("linear", 20).alphas_cumprod.sqrt().numpy()
@@ -109,6 +131,15 @@ def test_cosine_is_equation_17() -> None:
     np.testing.assert_allclose(schedule.betas, betas, atol=1e-13)
     # Up to the clipped last step this is ᾱ_t = f(t)/f(0).
     np.testing.assert_allclose(schedule.alphas_cumprod[:-1], np.array(f[1:-1]) / f[0], rtol=1e-10)
+
+
+def test_laplace_is_the_quantile_function() -> None:
+    # λ is drawn from a Laplace law where u is uniform: λ at u is the law's quantile at 1 - u.
+    schedule = make_schedule("laplace", 500, mu=1.0, b=0.8)
+    law = torch.distributions.Laplace(*torch.tensor([1.0, 0.8], dtype=torch.float64))
+    u = (torch.arange(500, dtype=torch.float64) + 0.5) / 500
+    np.testing.assert_allclose(schedule.log_snr, law.icdf(1 - u), atol=1e-9)
+    assert float(make_schedule("laplace", 501, mu=1.0).log_snr[250]) == pytest.approx(1.0, abs=1e-12)  # its centre
 
 
 def test_scaled_linear_is_linear_in_the_root() -> None:
@@ -274,18 +305,30 @@ def test_add_noise_takes_one_level_a_row(shape: tuple[int, ...]) -> None:
         ({"name": "cosine", "s": -0.01}, "offset s must lie in"),
         ({"name": "cosine", "s": 1.0}, "offset s must lie in"),
         ({"name": "cosine", "s": math.nan}, "s must be a finite number"),
+        ({"name": "karras", "rho": 0.0}, "ρ must lie in 0.1 … 100; it is 0"),
+        ({"name": "karras", "rho": -7.0}, "ρ must lie in"),
+        ({"name": "karras", "rho": 1e9}, "ρ must lie in"),
+        ({"name": "karras", "sigma_min": 1e-9}, "σ must stay within 0.001 … 1000"),
+        ({"name": "karras", "sigma_max": 1e9}, "σ must stay within"),
+        ({"name": "laplace", "b": 0.0}, r"width b must lie in \(0, 4\]; it is 0"),
+        ({"name": "laplace", "b": -0.5}, "width b must lie in"),
+        ({"name": "laplace", "b": 100.0}, "width b must lie in"),
+        ({"name": "laplace", "mu": 50.0}, "centre μ must lie in -10 … 10; it is 50"),
     ],
 )
 def test_what_does_not_exist_is_refused(arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises(ScheduleError, match=words):
+    with pytest.raises(ScheduleError, match=words) as refusal:
         make_schedule(**dict[str, Any]({"name": "linear", "timesteps": 100} | arguments))
+    # Each case turns one knob besides the name, and the refusal names it.
+    assert refusal.value.knob == list(arguments)[-1]
 
 
 @pytest.mark.parametrize("name", ["linear", "scaled_linear", "quadratic", "sigmoid"])
 def test_betas_that_leave_nothing_are_refused(name: str) -> None:
     # ᾱ_T = 0.001^1000 is no float64 any more: the table would stand still at 0.
-    with pytest.raises(ScheduleError):
+    with pytest.raises(ScheduleError, match="Lower β_end") as refusal:
         make_schedule(name, 1000, beta_start=0.9, beta_end=0.999)
+    assert refusal.value.knob == "beta_end"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from playground.diffusion.exact import ExactDenoiser
 from playground.diffusion.sampling import SAMPLERS, SamplePath, SamplerError, SampleStep, SamplingConfig, collect
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.schedules import SCHEDULES, ScheduleError, make_schedule
 from playground.mnist import MnistLab, generate
 from playground.mnist.generate import GenerateError, Request, thinned
@@ -331,8 +332,11 @@ ANYTHING = st.one_of(NUMBERS, st.none(), st.booleans(), st.text(max_size=3))
             "seed": ANYTHING,
             "n": ANYTHING,
             "guidance_scale": ANYTHING,
-            "schedule": st.sampled_from([*SCHEDULES, "none", 3]),
+            "schedule": st.sampled_from([*SCHEDULES, "custom", "none", 3]),
             "timesteps": ANYTHING,
+            "custom_schedule": st.sampled_from(
+                [None, {"name": "flow", "timesteps": 50}, {"name": "drawn"}, [], "flow"]
+            ),
             "rescale_betas_zero_snr": ANYTHING,
             "sampler": st.sampled_from([*SAMPLERS, "best", 1]),
             "steps": ANYTHING,
@@ -360,6 +364,22 @@ def test_any_knob_draws_or_says_why_not(knobs: dict[str, Any]) -> None:
         assert first.x.shape == (request.n, *SHAPE)
         assert first.x.isfinite().all()
     assert not refused or " " in refused, "in words"
+
+
+def test_a_brought_schedule(model: ImageModel) -> None:
+    config = ScheduleConfig("drawn", 60, knots=((0.0, 1.0), (0.3, 0.8), (1.0, 0.0)))
+    knobs: dict[str, Any] = {"schedule": "custom", "custom_schedule": config.to_dict()}
+    request = Request.of(None, 2, steps=60, **knobs)
+    assert request.timesteps == 60
+    assert torch.equal(request.make_schedule().alphas, config.make().alphas)
+    path = drawn(generate.generate(model, request))
+    torch.testing.assert_close(path.alpha[:-1], config.make().alphas.flip(0).float(), rtol=0, atol=1e-5)
+    assert Request.of(None, 2, rescale_betas_zero_snr=True, **knobs).make_schedule().zero_terminal_snr
+    for wrong in (None, {"name": "nessie"}, {"name": "cosine", "s": "much"}):
+        with pytest.raises(ScheduleError):
+            Request.of(None, 2, schedule="custom", custom_schedule=wrong)
+    with pytest.raises(ScheduleError, match="offset s"):
+        Request.of(None, 2, schedule="custom", custom_schedule={"name": "cosine", "s": -1}).make_schedule()
 
 
 def test_too_much_at_once_is_refused(model: ImageModel) -> None:

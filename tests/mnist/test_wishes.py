@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from playground.diffusion.sampling import SAMPLERS, collect
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedules import ScheduleError
 from playground.mnist.data import ImageDataError, ImageSet, mnist
 from playground.mnist.desk import MAX_DRAWN, Desk
 from playground.mnist.generate import GenerateError, Request
@@ -209,6 +211,25 @@ def test_compared_is_one_thing_changed(by: str, value: str, title: str, change: 
     assert said == title
     assert request == dataclasses.replace(wish, **change).request()
     assert request != wish.request()
+
+
+def test_a_brought_schedule_is_drawn_on_and_compared(desk: Desk) -> None:
+    brought = ScheduleConfig("cosine", 60, s=0.1)
+    wish = dataclasses.replace(QUICK, custom_schedule=brought.to_dict())
+    request, said = compared(wish.request(), "schedule", "custom")
+    assert said == brought.title
+    assert torch.equal(request.make_schedule().alphas, brought.make().alphas)
+    chosen = dataclasses.replace(wish, schedule="custom")
+    assert chosen.request() == request
+    assert done(work_on(desk, chosen))[0].t == pytest.approx(59), "its T"
+    assert done(work_on(desk, dataclasses.replace(chosen, begin="blur", strength=0.1)))[0].t == pytest.approx(5.9)
+
+
+def test_no_schedule_was_brought(desk: Desk) -> None:
+    with pytest.raises(ScheduleError, match="Schedules tab"):
+        work_on(desk, Wishes(schedule="custom"))
+    with pytest.raises(ScheduleError, match="Schedules tab"):
+        compared(Wishes().request(), "schedule", "custom")
 
 
 @pytest.mark.parametrize(("by", "value"), [("steps", "1"), ("steps", "many"), ("guidance", "much")])

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from playground.diffusion.prediction import PREDICTIONS
 from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.schedules import SCHEDULES, ScheduleError
 from playground.diffusion.training import TrainingConfig, TrainingError
 from playground.settings import SETTINGS
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
+from playground.toy.config import preset_of
 from playground.toy.data import DATASETS, DataError
 from playground.toy.network import NetworkConfig, NetworkError
 
@@ -85,6 +87,7 @@ def test_every_field_goes_through_json() -> None:
         beta_start=0.001,
         beta_end=0.1,
         rescale_betas_zero_snr=True,
+        custom_schedule={"name": "flow"},
         network=NetworkConfig(4, 1, "tanh", "append", 0, False),
         training=TrainingConfig("x0", "uniform", 0, 1, 1, "muon", 1, 0, 0, "cosine", 1, 0, 1, 1, 1),
         sampling=SamplingConfig("ddpm", 2, "leading", 0.5, "fixed_large", 1, 2, 1),
@@ -205,6 +208,19 @@ def test_a_knob_takes_only_its_own_kind_of_value(knob: str) -> None:
         ({"timesteps": 10**9}, ScheduleError, "4000"),
         ({"schedule": "linear", "beta_start": 1.5}, ScheduleError, "beta_start"),
         ({"schedule": "linear", "beta_end": 0}, ScheduleError, "beta_end"),
+        ({"schedule": "custom"}, ScheduleError, "Schedules tab"),
+        ({"custom_schedule": {"name": "straight"}}, ScheduleError, "no such schedule"),
+        ({"custom_schedule": "flow"}, ScheduleError, "needs a name"),
+        (
+            {"schedule": "custom", "custom_schedule": {"name": "cosine", "s": -1}},
+            ScheduleError,
+            "offset s",
+        ),
+        (
+            {"schedule": "custom", "custom_schedule": {"name": "flow", "timesteps": 19}},
+            LabError,
+            "20 sampling steps do not fit into a schedule of T = 19",
+        ),
         ({"sampling.steps": 1}, SamplerError, "at least 2"),
         ({"sampling.steps": 1001}, LabError, "T = 1000"),
         ({"timesteps": 19}, LabError, "20 sampling steps"),
@@ -247,6 +263,36 @@ def test_beta_knobs_reach_the_schedules_that_have_them() -> None:
     assert torch.allclose(betas, torch.linspace(0.001, 0.05, 100, dtype=torch.float64))
     karras = ToyConfig(beta_start=0.001).make_schedule()
     assert torch.equal(karras.alphas, ToyConfig().make_schedule().alphas)
+
+
+def test_a_brought_schedule() -> None:
+    config = ScheduleConfig("cosine", 250, s=0.1)
+    toy = ToyConfig(schedule="custom", custom_schedule=config.to_dict())
+    assert torch.equal(toy.make_schedule().alphas, config.make().alphas)
+    assert toy.timesteps == 250, "T comes with it"
+    assert toy.changed(timesteps=30).timesteps == 250
+    assert toy.changed(schedule="linear").make_schedule().name == "linear"
+    assert ToyConfig.from_dict(json.loads(json.dumps(toy.to_dict()))) == toy
+    # Kept while another is chosen, and back at once; the choice of a preset does not hang on it.
+    assert toy.changed(schedule="linear").changed(schedule="custom") == toy
+    assert preset_of(ToyConfig(custom_schedule=config.to_dict())) == "fast"
+
+
+def test_a_brought_schedule_and_zero_terminal_snr() -> None:
+    plain, zero = {"name": "linear"}, {"name": "linear", "rescale_betas_zero_snr": True}
+    toy = ToyConfig(schedule="custom", custom_schedule=plain)
+    assert not toy.make_schedule().zero_terminal_snr
+    assert toy.changed(rescale_betas_zero_snr=True).make_schedule().zero_terminal_snr
+    with pytest.raises(LabError, match="cannot start where no signal is left"):
+        ToyConfig(schedule="custom", custom_schedule=zero, sampling=SamplingConfig("pndm"))
+
+
+def test_a_lab_trains_and_samples_on_a_brought_schedule() -> None:
+    drawn = ScheduleConfig("drawn", 50, knots=((0.0, 1.0), (0.5, 0.3), (1.0, 0.0)))
+    lab = ToyLab(ToyConfig(n_points=50, schedule="custom", custom_schedule=drawn.to_dict()))
+    assert len(list(lab.train(3))) > 0
+    assert lab.sample(5).x.isfinite().all()
+    assert torch.equal(lab.schedule.alphas, drawn.make().alphas)
 
 
 @pytest.mark.parametrize("sampler", list(SAMPLERS))

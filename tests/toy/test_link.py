@@ -5,16 +5,19 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.diffusion.prediction import PREDICTIONS
 from playground.diffusion.sampling import SAMPLERS
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.schedules import SCHEDULES
 from playground.toy import PRESETS, LabError, ToyConfig
 from playground.toy.data import DATASETS
 from playground.toy.link import DEFAULTS, from_query, to_query
 
+COSINES = st.builds(ScheduleConfig, st.just("cosine"), st.integers(20, 4000), s=st.floats(0, 0.9))
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "dataset": st.sampled_from(sorted(DATASETS)),
     "n_points": st.integers(2, 25_000),
@@ -22,7 +25,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "conditional": st.booleans(),
     "schedule": st.sampled_from(sorted(SCHEDULES)),
     "timesteps": st.integers(20, 4000),
-    "beta_end": st.none() | st.floats(0.01, 0.9),
+    "custom_schedule": st.none() | COSINES.map(ScheduleConfig.to_dict),
+    "beta_end": st.none() | st.floats(0.0001, 0.03),  # more leaves no signal at T = 4000
     "label": st.none() | st.integers(0, 15),
     "guidance_scale": st.floats(0, 20),
     "network.width": st.integers(4, 256),
@@ -51,6 +55,18 @@ def test_the_default_needs_no_query() -> None:
 def test_only_what_differs_is_named() -> None:
     config = ToyConfig(dataset="disc_grid").changed(**{"training.learning_rate": 0.003})
     assert to_query(config) == "?dataset=disc_grid&training.learning_rate=0.003"
+
+
+def test_a_brought_schedule_is_in_the_link() -> None:
+    drawn = ScheduleConfig("drawn", 250, knots=tuple((k / 100, round(1 - k / 100, 4)) for k in range(101)))
+    config = ToyConfig(schedule="custom", custom_schedule=drawn.to_dict())
+    query = to_query(config)
+    assert len(query) < 4000, "a link that a mail program takes"
+    assert from_query(query) == config
+    assert torch.equal(from_query(query).make_schedule().alphas, drawn.make().alphas)
+    assert to_query(ToyConfig(schedule="custom", custom_schedule={"name": "flow"})) == (
+        "?schedule=custom&custom_schedule=%7B%22name%22%3A%22flow%22%7D"
+    )
 
 
 def test_every_knob_but_the_points_can_be_in_a_link() -> None:
@@ -90,6 +106,13 @@ HOSTILE = [
     "?" + "&".join(["seed=1"] * 101),
     "?network.width=4&network.width=100000",
     "?schedule=%F0%9F%A6%96",
+    "?schedule=custom",
+    "?schedule=custom&custom_schedule=flow",
+    '?custom_schedule={"name":"nessie"}',
+    '?schedule=custom&custom_schedule={"name":"drawn"}',
+    '?schedule=custom&custom_schedule={"name":"drawn","knots":[[0,0],[1,1]]}',
+    '?schedule=custom&custom_schedule={"name":"linear","timesteps":1e99}',
+    '?custom_schedule={"name":"linear","%s":1}' % ("x" * 5000),
 ]
 
 

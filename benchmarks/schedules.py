@@ -1,0 +1,141 @@
+"""The Schedules tab's numbers: how soon the quality chart is there, whether it shows what theory says, and the page.
+
+    python -m benchmarks.schedules [--json FILE|-] [--only chart|page …] [--quick]
+
+The chart is the page's first: the exact denoiser of the blurred spiral, six samplers × four schedules, 4 … 128 calls.
+Slopes are of the error over 16 calls and more, on the Karras schedule, where the steps follow what the paths need. The
+chart takes half a minute at most, the page (benchmarks/schedules_page.py) about a minute; leave the machine alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.machine import describe
+from benchmarks.toy import Figure, show
+from benchmarks.toy_contest import Spent, spend
+from playground.diffusion.sampling import SAMPLERS, SCHEDULER_CLASSES, import_diffusers
+from playground.schedules.quality import POINTS, ChartConfig, ChartPoint, floor, measure, slope
+from playground.schedules.reference import ENDS
+
+PARTS = ("chart", "page")
+FIRST_CURVE, ALL_CURVES = 2.0, 30.0  # seconds: the goals
+THEORY = "karras"  # the schedule whose slopes are printed
+ASYMPTOTIC = 16  # calls: below, steps are too long for an order to show
+ORDERS = {"ddim": -1.0, "heun": -2.0, "dpm++": -2.0}  # PNDM's and UniPC's formulas are of higher order than they start
+TOLERANCE = 0.3
+QUICK_CALLS = (4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart, from nothing known to its last point."""
+
+    config: ChartConfig
+    first_curve: Spent
+    all_curves: Spent
+    floor: float  # of `distance`, in the cloud's units
+    points: list[ChartPoint]
+
+
+def measure_chart(config: ChartConfig) -> Chart:
+    """Draw the whole chart once. diffusers, which the app imports in the background, is there already."""
+    import_diffusers(*SCHEDULER_CLASSES)
+    for cache in (POINTS, ENDS):
+        cache.clear()
+    points: list[ChartPoint] = []
+    run = (event for event in measure(config) if isinstance(event, ChartPoint))
+    first = spend(lambda: points.extend(islice(run, len(config.calls))))
+    rest = spend(lambda: points.extend(run))
+    everything = Spent(first.cpu + rest.cpu, first.wall + rest.wall)
+    return Chart(config, first, everything, floor(config), points)
+
+
+def slopes(chart: Chart) -> dict[str, float]:
+    """The error's slope on the schedule `THEORY`, by sampler."""
+    lines: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for point in chart.points:
+        of_theory = chart.config.schedules[point.schedule].name == THEORY
+        if of_theory and point.error is not None and point.budget >= ASYMPTOTIC:
+            lines[point.sampler].append((point.calls, point.error))
+    return {sampler: slope(line) for sampler, line in lines.items()}
+
+
+def figures(chart: Chart | None) -> list[Figure]:
+    """The chart's lines of the table."""
+    if chart is None:
+        return []
+    size = f"{len(chart.config.samplers)} samplers × {len(chart.config.schedules)} schedules"
+    calls = f"{chart.config.calls[0]} … {chart.config.calls[-1]} calls"
+    lines = [
+        Figure(f"first curve, {calls}", str(chart.first_curve), "", chart.first_curve.cpu, FIRST_CURVE),
+        Figure(f"all: {size}", str(chart.all_curves), "", chart.all_curves.cpu, ALL_CURVES),
+    ]
+    for sampler, found in slopes(chart).items():
+        order = ORDERS.get(sampler)
+        theory = "" if order is None else f"theory {order:g} ± {TOLERANCE:g}"
+        away = None if order is None else abs(found - order)
+        goal = None if order is None else TOLERANCE
+        lines.append(Figure(f"{THEORY}, {SAMPLERS[sampler].title}: slope", f"{found:.2f}", theory, away, goal))
+    missing = sum(bool(point.note) for point in chart.points)
+    lines.append(Figure("points left out, with the reason", f"{missing} of {len(chart.points)}", "", None))
+    return lines
+
+
+def measure_page() -> dict[str, Any]:
+    """The page's own figures. Imported here: it needs a browser."""
+    from benchmarks.schedules_page import run
+
+    return run()
+
+
+def main() -> None:
+    """Measure what was asked for and print it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
+    parser.add_argument("--quick", action="store_true", help="a few seconds, to see that the chart runs")
+    parser.add_argument(
+        "--json", metavar="FILE", help="all figures; -: to the standard output, and the table beside it"
+    )
+    arguments = parser.parse_args()
+    config = ChartConfig()
+    if arguments.quick:
+        config = replace(config, calls=QUICK_CALLS)
+
+    table = sys.stderr if arguments.json == "-" else sys.stdout
+    torch.set_num_threads(1)
+    machine = f"{describe()}, 1 thread of torch"
+    print(machine, file=table)
+    if arguments.quick:
+        print("quick: not for quoting", file=table)
+    print("seconds of the processor (of the wall)", file=table)
+    chart = measure_chart(config) if "chart" in arguments.only else None
+    lines = figures(chart)
+    show(lines, table)
+    page = measure_page() if "page" in arguments.only else None
+    for what, value in (page or {}).items():
+        print(f"page: {what}  {value}", file=table)
+    if arguments.json:
+        report = {
+            "machine": machine,
+            "quick": arguments.quick,
+            "figures": [asdict(line) | {"met": line.met} for line in lines],
+            "chart": chart and asdict(chart),
+            "slopes": chart and slopes(chart),
+            "page": page,
+        }
+        text = json.dumps(report, indent=1, ensure_ascii=False)
+        print(text) if arguments.json == "-" else Path(arguments.json).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""Our loop beside the bare pipeline of diffusers: what live previews and scrub data cost, and how fast a picture comes.
+
+    python -m benchmarks.stable_diffusion [--model tiny|sd15|sd14|quarter|…] [--device cpu|cuda] [--steps N]
+                                          [--repeats N] [--json FILE|-] [--quick]
+
+`quarter`: Stable Diffusion 1.5's architecture at a quarter of its width, weights at random, 512×512. A full-width U-Net
+costs some 16 times more, the rough previews the same, so their share there is an upper bound for the real one. Ratios
+are of medians, the runs alternate; on a processor they are of processor time, one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.machine import describe
+from benchmarks.random_stable_diffusion import at_width
+from benchmarks.toy import Figure, show
+from playground.stable_diffusion import generation, schedulers
+from playground.stable_diffusion.devices import measure, plan, synchronize
+from playground.stable_diffusion.generation import DenoisingStep
+from playground.stable_diffusion.lab import StableDiffusionLab
+from playground.stable_diffusion.models import CATALOGUE, Defaults, Loaded, Model
+from playground.stable_diffusion.request import Request
+from playground.ui.live.wire import pack
+
+PROMPT = "a red seven on a blue background"
+LARGE_SHARE, TINY_SHARE, TINY_SECONDS = 0.03, 0.35, 1.0  # what issue 5 asks for
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Median seconds of one image, of the three ways to make it."""
+
+    bare: float  # diffusers' pipeline
+    loop: float  # ours, without previews
+    live: float  # ours, with a preview of every step and all that the page scrubs packed
+    seconds_per_call: float  # of the U-Net, in the bare pipeline
+    calls: int
+    packed_bytes: int
+
+    @property
+    def share(self) -> float:
+        """Of the bare pipeline's time, what previews and scrub data cost."""
+        return self.live / self.bare - 1
+
+
+def scrub_data(steps: list[DenoisingStep]) -> str:
+    """A run as it crosses to the browser: x_t, x̂_0, both predictions and the previews of every step."""
+    early = steps[:-1]
+    without = [s.eps_cond if s.eps_uncond is None else s.eps_uncond for s in early]
+    previews = [s.images for s in early if s.images is not None]
+    return pack(
+        {"t": [s.t for s in steps]},
+        latents=(torch.stack([s.latents for s in steps]), "i8"),
+        x0=(torch.stack([s.x0 for s in early]), "i8"),
+        eps_cond=(torch.stack([s.eps_cond for s in early]), "i8"),
+        eps_uncond=(torch.stack(without), "i8"),
+        images=(torch.stack(previews), "i8"),
+    )
+
+
+def bare(loaded: Loaded, request: Request) -> torch.Tensor:
+    """The same picture by diffusers' own pipeline."""
+    pipeline = loaded.pipeline
+    own = pipeline.scheduler
+    pipeline.scheduler = schedulers.make(request.scheduler, own.config, request.steps)
+    images: torch.Tensor = pipeline(
+        request.prompt,
+        num_inference_steps=request.steps,
+        guidance_scale=request.guidance_scale,
+        num_images_per_prompt=request.images,
+        height=request.height,
+        width=request.width,
+        generator=[torch.Generator().manual_seed(seed) for seed in request.seeds],
+        output_type="pt",
+    ).images
+    pipeline.scheduler = own
+    return images.cpu()
+
+
+def compare(loaded: Loaded, request: Request, repeats: int) -> Timing:
+    """The three ways in turn, `repeats` times each."""
+    device = loaded.plan.device
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    packed = 0
+
+    def seconds(work: Callable[[], Any]) -> float:
+        begun = clock()
+        work()
+        synchronize(device)
+        return clock() - begun
+
+    def live() -> None:
+        nonlocal packed
+        packed = len(scrub_data(list(generation.generate(loaded, request))))
+
+    def loop() -> None:
+        list(generation.generate(loaded, dataclasses.replace(request, preview="none")))
+
+    ways = {"bare": lambda: bare(loaded, request), "loop": loop, "live": live}
+    for work in ways.values():  # whatever happens once happens here
+        work()
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for repeat in range(repeats):
+        for name, work in ways.items():
+            times[name].append(seconds(work))
+            print(f"{repeat + 1}/{repeats} {name}: {times[name][-1]:.2f} s", file=sys.stderr, flush=True)
+    medians = {name: statistics.median(each) for name, each in times.items()}
+    calls = schedulers.SCHEDULERS[request.scheduler].calls(request.steps)
+    return Timing(**medians, seconds_per_call=medians["bare"] / calls, calls=calls, packed_bytes=packed)
+
+
+def open_model(name: str, device: str | None) -> Loaded:
+    """A model of the catalogue on this machine, or the quarter-width one. `device`: another than the machine's best."""
+    machine = measure()
+    if device is not None and machine.kind != device:
+        if device != "cpu":
+            sys.exit(f"There is no {device} here, only {machine.kind}.")
+        machine = dataclasses.replace(machine, kind="cpu", name="the processor")
+    if name == "quarter":
+        defaults = Defaults(PROMPT, 50, 8.0, "pndm", 512, 1, "linear")
+        model = Model("quarter", "Stable Diffusion 1.5 at a quarter of its width", "", "", defaults, 200_000_000)
+        chosen = plan(machine, model.bytes, 512)
+        pipeline = at_width(4).to(chosen.device, chosen.dtype)
+        return Loaded.of(pipeline, model, chosen)
+    if name not in CATALOGUE:
+        sys.exit(f"No model {name!r}. Choose one of: quarter, {', '.join(CATALOGUE)}.")
+    if device == "cpu":  # a pipeline that was loaded for the GPU is brought back
+        loaded = StableDiffusionLab(name).loaded
+        chosen = plan(machine, loaded.model.bytes, loaded.model.defaults.size)
+        return Loaded.of(loaded.pipeline.to(chosen.device, chosen.dtype), loaded.model, chosen)
+    return StableDiffusionLab(name).loaded
+
+
+def figures(loaded: Loaded, timing: Timing) -> list[Figure]:
+    """The table's lines."""
+    tiny = loaded.model.name == "tiny"
+    guided = "guided " if loaded.model.defaults.guidance_scale > 1 else ""
+    return [
+        Figure("bare pipeline, seconds an image", f"{timing.live:.2f}", f"{timing.bare:.2f}", timing.bare),
+        Figure(
+            f"{timing.calls} {guided}calls, ours, seconds an image",
+            f"{timing.live:.2f}",
+            f"{timing.bare:.2f}",
+            timing.live,
+            TINY_SECONDS if tiny else None,
+        ),
+        Figure(
+            "live previews and scrub data, share of the bare time",
+            f"{timing.live:.2f}",
+            f"{timing.bare:.2f}",
+            timing.share,
+            TINY_SHARE if tiny else LARGE_SHARE,
+        ),
+        Figure(
+            "U-Net calls a second",
+            f"{timing.calls / timing.live:.2f}",
+            f"{1 / timing.seconds_per_call:.2f}",
+            timing.calls / timing.live,
+        ),
+    ]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="tiny")
+    parser.add_argument("--device", choices=("cpu", "cuda", "mps"))
+    parser.add_argument("--steps", type=int, help="the model's own by default")
+    parser.add_argument("--size", type=int, help="pixels a side; the model's own by default")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one repeat; not for quoting")
+    parser.add_argument("--json", metavar="FILE", help="all figures; -: to the standard output")
+    arguments = parser.parse_args()
+    table = sys.stderr if arguments.json == "-" else sys.stdout
+    torch.set_num_threads(1)
+    loaded = open_model(arguments.model, arguments.device)
+    loaded.pipeline.set_progress_bar_config(disable=True)
+    defaults = loaded.model.defaults
+    request = Request(
+        defaults.prompt,
+        steps=arguments.steps or defaults.steps,
+        guidance_scale=defaults.guidance_scale,
+        scheduler=defaults.scheduler,
+        height=arguments.size or defaults.size,
+        width=arguments.size or defaults.size,
+        preview=defaults.preview,
+    )
+    print(f"{loaded.model.title}: {loaded.plan.words}", file=table)
+    print(f"{describe()}, 1 thread of torch", file=table)
+    timing = compare(loaded, request, 1 if arguments.quick else arguments.repeats)
+    lines = figures(loaded, timing)
+    show(lines, table)
+    print(f"scrub data: {timing.packed_bytes / 1e6:.2f} MB", file=table)
+    if arguments.json:
+        report = {
+            "machine": describe(),
+            "model": loaded.model.title,
+            "plan": loaded.plan.words,
+            "request": asdict(request),
+            "timing": asdict(timing) | {"share": timing.share},
+        }
+        text = json.dumps(report, indent=1, ensure_ascii=False)
+        print(text) if arguments.json == "-" else Path(arguments.json).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""A schedule and a sampler taken to diffusers: a snippet to paste, a scheduler_config.json, and what gets lost."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import torch
+
+from playground.diffusion.sampling import SamplingConfig, import_diffusers
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedules import MAX_BETA, MIN_BETA
+from playground.schedules.steps import scheduler_for, spacing_of, where
+
+CLASSES = {
+    "ddim": "DDIMScheduler",
+    "ddpm": "DDPMScheduler",
+    "pndm": "PNDMScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
+    "unipc": "UniPCMultistepScheduler",
+    "heun": "HeunDiscreteScheduler",
+    "euler": "EulerDiscreteScheduler",
+}
+BY_NAME = {"linear": "linear", "scaled_linear": "scaled_linear", "cosine": "squaredcos_cap_v2"}  # in every class
+SIGNIFICANT = 1e-3  # relative; less than this no picture shows
+
+# β as NumPy makes it; the knobs are filled in. A formula gives `betas` or, where that is the paper's own, ᾱ.
+FORMULAS = {
+    "linear": "betas = np.linspace({beta_start!r}, {beta_end!r}, T)",
+    "scaled_linear": "betas = np.linspace({beta_start!r} ** 0.5, {beta_end!r} ** 0.5, T) ** 2",
+    "quadratic": "betas = {beta_start!r} + ({beta_end!r} - {beta_start!r}) * np.linspace(0, 1, T) ** 2",
+    "sigmoid": "betas = {beta_start!r} + ({beta_end!r} - {beta_start!r}) / (1 + np.exp(-np.linspace(-6, 6, T)))",
+    "cosine": """\
+        u = np.arange(T + 1) / T
+        f = np.cos((u + {s!r}) / (1 + {s!r}) * np.pi / 2) ** 2
+        betas = 1 - f[1:] / f[:-1]""",
+    "laplace": """\
+        u = (np.arange(T) + 0.5) / T
+        log_snr = {mu!r} - {b!r} * np.sign(0.5 - u) * np.log(1 - 2 * np.abs(u - 0.5))
+        alphas_cumprod = 1 / (1 + np.exp(-log_snr))""",
+    "karras": """\
+        low, high = {sigma_min!r} ** (1 / {rho!r}), {sigma_max!r} ** (1 / {rho!r})
+        sigma = (low + np.linspace(0, 1, T) * (high - low)) ** {rho!r}
+        alphas_cumprod = 1 / (1 + sigma**2)""",
+    "flow": """\
+        u = (np.arange(T) + 0.5) / T  # x_t = (1 - u) x_0 + u eps, divided by the root of (1 - u)^2 + u^2
+        alphas_cumprod = (1 - u) ** 2 / ((1 - u) ** 2 + u**2)""",
+    "drawn": "alphas_cumprod = np.interp(np.linspace(0, 1, T), *np.array(knots).T).clip(1e-5)",
+    "learned": """\
+        log_snr = np.interp(np.linspace(0, 1, T), *np.array(knots).T)
+        alphas_cumprod = 1 / (1 + np.exp(-log_snr))""",
+}
+FROM_CUMPROD = "betas = 1 - alphas_cumprod / np.append(1, alphas_cumprod[:-1])"
+CLIP = f"betas = betas.clip({MIN_BETA}, {MAX_BETA})"
+UNCLIPPED = ("karras", "flow", "learned")  # whose β the playground takes as they come
+
+LOOP = """\
+    scheduler.set_timesteps({steps})
+
+
+    def model(x, t):
+        return torch.zeros_like(x)  # your network: what it predicts is {predicts}
+
+
+    x = torch.randn(4, 2) * scheduler.init_noise_sigma
+    for t in scheduler.timesteps:
+        output = model(scheduler.scale_model_input(x, t), t)
+        x = scheduler.step(output, t, x{extra}).prev_sample
+    """
+
+
+def snippet(config: ScheduleConfig, sampling: SamplingConfig) -> str:
+    """Python that makes the scheduler with diffusers, and samples with it: it runs as it stands.
+
+    Raises ScheduleError and SamplerError where there is nothing to make.
+    """
+    name, keywords = _constructor(config, sampling)
+    by_formula = "trained_betas" in keywords
+    lines = ["import numpy as np"] * by_formula + ["import torch", f"from diffusers import {name}", ""]
+    lines.append(f"# {config.title}")
+    if by_formula:
+        lines += [f"T = {config.timesteps}", _formula(config)]
+    arguments = "".join(f"    {key}={_literal(key, value)},\n" for key, value in keywords.items())
+    extra = f", eta={sampling.eta!r}" if sampling.sampler == "ddim" and sampling.eta else ""
+    predicts = "v = alpha eps - sigma x_0" if keywords["prediction_type"] == "v_prediction" else "the noise eps"
+    loop = textwrap.dedent(LOOP).format(steps=sampling.steps, predicts=predicts, extra=extra)
+    return "\n".join([*lines, f"scheduler = {name}(\n{arguments})", loop])
+
+
+def scheduler_config(config: ScheduleConfig, sampling: SamplingConfig) -> dict[str, Any]:
+    """scheduler_config.json, for the class's `from_config` or `from_pretrained`: plain numbers, words and lists.
+
+    Raises ScheduleError and SamplerError as `snippet`.
+    """
+    name, keywords = _constructor(config, sampling)
+    return {"_class_name": name, "_diffusers_version": import_diffusers(name).__version__} | keywords
+
+
+def notes(config: ScheduleConfig, sampling: SamplingConfig) -> tuple[str, ...]:
+    """Where diffusers' scheduler is not exactly the playground's, in sentences; none where it is.
+
+    Raises ScheduleError and SamplerError as `snippet`.
+    """
+    name, keywords = _constructor(config, sampling)
+    schedule = config.make()
+    theirs = getattr(import_diffusers(name), name)(**keywords)
+    theirs.set_timesteps(sampling.steps)
+    found = []
+    kept = slice(None, -1) if schedule.zero_terminal_snr else slice(None)
+    alphas_cumprod = theirs.alphas_cumprod.double()
+    snr = (alphas_cumprod / (1 - alphas_cumprod))[kept]
+    error = (snr / schedule.snr[kept] - 1).abs()
+    if error.max() > SIGNIFICANT:
+        t = int(error.argmax())
+        found.append(
+            f"diffusers keeps β in float32: the signal-to-noise ratio is off by up to {float(error.max()):.1%}, at "
+            f"t = {t}. The playground's tables are float64."
+        )
+    if schedule.zero_terminal_snr and alphas_cumprod[-1] > 0:
+        found.append("With zero terminal SNR this class keeps ᾱ at 2⁻²⁴ on the last timestep, for σ/α to be finite.")
+    if config.name == "flow":
+        found.append("The flow's x_t is divided by √(α² + σ²): these classes know α² + σ² = 1 only.")
+    visits = where(config, sampling)
+    # With Karras spacing both divide the same range; what differs are timesteps rounded in two ways.
+    if spacing_of(sampling) != "karras" and not _same_steps(theirs.timesteps, visits.timesteps):
+        found.append(
+            f"Its steps fall elsewhere: t = {_few(theirs.timesteps.tolist())} in diffusers, {_few(visits.timesteps)} "
+            "in the playground, which gives each sampler a table of just the timesteps it visits."
+        )
+    return tuple(found)
+
+
+def _constructor(config: ScheduleConfig, sampling: SamplingConfig) -> tuple[str, dict[str, Any]]:
+    """diffusers' class and its arguments, β by name where the class knows it, else as `trained_betas`."""
+    scheduler_for(config.make(), sampling)  # what cannot be run is not handed out either
+    sampler, spacing = sampling.sampler, spacing_of(sampling)
+    keywords: dict[str, Any] = {"num_train_timesteps": config.timesteps} | _betas(config, sampler)
+    if config.rescale_betas_zero_snr:
+        keywords["rescale_betas_zero_snr"] = True
+    # x_0 = (x - sigma eps) / alpha has no answer at alpha = 0
+    keywords["prediction_type"] = "v_prediction" if config.rescale_betas_zero_snr else "epsilon"
+    if spacing == "karras":
+        keywords["use_karras_sigmas"] = True
+    else:
+        keywords["timestep_spacing"] = spacing
+    match sampler:
+        case "ddim":
+            keywords |= {"clip_sample": False}  # on by default, and wrong for anything but pixels
+        case "ddpm":
+            keywords |= {"clip_sample": False, "variance_type": sampling.variance}
+        case "pndm":
+            keywords |= {"skip_prk_steps": True, "set_alpha_to_one": True}
+    return CLASSES[sampler], keywords
+
+
+def _betas(config: ScheduleConfig, sampler: str) -> dict[str, Any]:
+    """β by name and numbers, or the whole table, before any rescaling to zero terminal SNR."""
+    knobs = config.knobs()
+    if config.name in BY_NAME or (config.name == "sigmoid" and sampler == "ddpm"):
+        numbers = {key: float(value) for key, value in knobs.items() if key.startswith("beta")}
+        clipped = any(not MIN_BETA <= beta <= MAX_BETA for beta in numbers.values())
+        if not clipped and knobs.get("s", 0.008) == 0.008:
+            return {"beta_schedule": BY_NAME.get(config.name, config.name), **numbers}
+    plain = ScheduleConfig.from_dict(config.to_dict() | {"rescale_betas_zero_snr": False})
+    return {"trained_betas": plain.make().betas.tolist()}
+
+
+def _formula(config: ScheduleConfig) -> str:
+    """NumPy lines that end with `betas`."""
+    lines = [f"knots = {[list(knot) for knot in config.knots]!r}"] if config.knots else []
+    lines.append(textwrap.dedent(FORMULAS[config.name]).format(**config.knobs()))
+    if "alphas_cumprod" in FORMULAS[config.name]:
+        lines.append(FROM_CUMPROD)
+    if config.name not in UNCLIPPED:
+        lines.append(CLIP)
+    return "\n".join(lines)
+
+
+def _literal(key: str, value: Any) -> str:
+    if key == "trained_betas":
+        return "betas.tolist()"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _same_steps(theirs: torch.Tensor, ours: tuple[float, ...]) -> bool:
+    return len(theirs) == len(ours) and bool((theirs.double() - torch.tensor(ours).double()).abs().max() <= 0.5)
+
+
+def _few(timesteps: tuple[float, ...] | list[float]) -> str:
+    shown = ", ".join(f"{t:.0f}" for t in timesteps[:4])
+    return f"{shown}, …" if len(timesteps) > 4 else shown

@@ -1,0 +1,73 @@
+"""What one visitor has on the desk in the Stable Diffusion tab: the pictures of this session and the run on show."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from playground.settings import SETTINGS
+from playground.stable_diffusion.devices import SMALL
+from playground.stable_diffusion.generation import DenoisingStep
+from playground.stable_diffusion.line import LINES, Waiting
+from playground.stable_diffusion.models import Loaded
+from playground.stable_diffusion.picture import Kind, Parameters, to_png
+from playground.stable_diffusion.request import Request
+from playground.turns import in_turns
+
+Step = TypeVar("Step")
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A finished picture of the gallery. `number` counts up and is never used again."""
+
+    number: int
+    png: bytes
+    parameters: Parameters
+
+
+@dataclass
+class Desk:
+    """Made when a page opens; nothing of a model is in it."""
+
+    gallery: list[Kept] = field(default_factory=list)  # the newest last
+    steps: list[DenoisingStep] = field(default_factory=list)  # of the run on show, to be scrubbed and packed
+    _made: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to lose."""
+        return bool(self.gallery)
+
+    def keep(self, step: DenoisingStep, request: Request, model: str, kind: Kind = "text") -> list[Kept]:
+        """Put the pictures of a run's last step into the gallery, each with its own seed, the oldest making room."""
+        if step.images is None:
+            return []
+        kept = []
+        for image, seed in zip(step.images, step.seeds, strict=True):
+            parameters = Parameters(model, dataclasses.replace(request, seeds=(seed,)), kind)
+            png = to_png(image, parameters)
+            with self._lock:
+                self._made += 1
+                kept.append(Kept(self._made, png, parameters))
+                self.gallery.append(kept[-1])
+                while len(self.gallery) > 1 and sum(len(k.png) for k in self.gallery) > SETTINGS.max_gallery_bytes:
+                    del self.gallery[0]
+        return kept
+
+    def find(self, number: int) -> Kept | None:
+        """The picture of that number, if it is still there."""
+        return next((kept for kept in self.gallery if kept.number == number), None)
+
+
+def in_line(loaded: Loaded, steps: Iterator[Step]) -> Iterator[Step | Waiting]:
+    """The steps of a run in the order of its device's line. A small model on the processor takes turns with the other
+    tabs' runs as well; a large one's step is too long for that, and computes outside of Python.
+    """
+    if loaded.plan.device == "cpu" and loaded.model.bytes < SMALL:
+        steps = in_turns(steps)
+    return LINES[loaded.plan.device].run(steps)

@@ -1,0 +1,123 @@
+"""Everything that depends on the machine: where a model runs, in which precision, and what is done to make it fit."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+Kind = Literal["cuda", "mps", "cpu"]
+
+SMALL = 100_000_000  # bytes of weights in half precision: below, nothing is gained by halving or moving them
+# Bytes that the VAE's decoder needs at its widest, for each pixel of a picture, in half precision: some six feature
+# maps of 256 channels at full size. It is the peak of a run; the U-Net works on 64 times fewer pixels.
+DECODER_BYTES = 3_000
+UNET_SHARE = 0.81  # of Stable Diffusion 1.x's weights: with model offload, the largest part that must fit alone
+ROOM = 1.15  # the allocator's fragments, and cuDNN's workspace
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What there is to compute with; bytes of the GPU's memory, or of the computer's."""
+
+    kind: Kind
+    name: str
+    free_bytes: int  # 0: the system does not say
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to run a model on a machine; `words` say why, for the page."""
+
+    device: str
+    dtype: torch.dtype
+    channels_last: bool
+    vae_slicing: bool
+    offload: bool
+    compile: bool
+    words: str
+
+
+def measure() -> Machine:
+    """This machine, its memory measured now."""
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        return Machine("cuda", torch.cuda.get_device_name(), free, total)
+    if torch.backends.mps.is_available():
+        total = torch.mps.recommended_max_memory()
+        return Machine("mps", "Apple GPU", total - torch.mps.driver_allocated_memory(), total)
+    free, total = _main_memory()
+    return Machine("cpu", f"{os.cpu_count() or 1} processor cores", free, total)
+
+
+def plan(machine: Machine, weights_bytes: int, image_size: int, images: int = 1, compile: bool = False) -> Plan:
+    """The plan for a model of `weights_bytes` in half precision, making `images` at a time of `image_size`² pixels.
+
+    CUDA: float16 and the least that makes it fit: nothing, the VAE one image at a time, or each part on the GPU only
+    while it works. MPS and CPU: float32, the one precision that is right and quick everywhere.
+    """
+    if machine.kind != "cuda" or weights_bytes < SMALL:
+        needed = ROOM * 2 * (weights_bytes + DECODER_BYTES * image_size**2 * images)
+        slicing = weights_bytes >= SMALL and images > 1
+        words = f"float32 on {machine.name}"
+        if machine.kind != "cuda" and weights_bytes >= SMALL and 0 < machine.free_bytes < needed:
+            words += f"; about {needed / 1e9:.1f} GB are wanted and {machine.free_bytes / 1e9:.1f} GB are free"
+        return Plan(machine.kind, torch.float32, machine.kind != "mps", slicing, False, False, words + ".")
+    one = DECODER_BYTES * image_size**2
+    free = machine.free_bytes / ROOM
+    gigabytes = f"{machine.free_bytes / 1e9:.1f} GB of {machine.name} are free"
+    if free >= weights_bytes + one * images:
+        words = f"Half precision; {gigabytes}, all of the model stays there."
+        return Plan("cuda", torch.float16, True, False, False, compile, words)
+    if free >= weights_bytes + one:
+        words = f"Half precision; {gigabytes}, so pictures are decoded one at a time (VAE slicing)."
+        return Plan("cuda", torch.float16, True, True, False, compile, words)
+    words = f"Half precision; {gigabytes}, so each part is there only while it works (model offload): slower."
+    if free < UNET_SHARE * weights_bytes + one:
+        words += " Even so it may not fit: close what else uses the GPU, or make smaller pictures."
+    # A compiled U-Net and the hooks that move it do not go together.
+    return Plan("cuda", torch.float16, True, True, True, False, words)
+
+
+def expected_seconds(seconds_per_pixel: float, calls: int, images: int, guided: bool, height: int, width: int) -> float:
+    """What a run will take, from one measured U-Net call: it costs in proportion to the pixels (attention somewhat
+    more), and guidance doubles the batch. The decoder, a few per cent, is not counted.
+    """
+    return seconds_per_pixel * calls * images * (2 if guided else 1) * height * width
+
+
+def in_words(seconds: float) -> str:
+    """A duration as one says it: "8 s", "about 3 min"."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"about {math.ceil(seconds / 60)} min"
+
+
+def free_memory(device: str) -> None:
+    """Give back what a run that failed had reserved."""
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    elif device == "mps":
+        torch.mps.empty_cache()
+
+
+def synchronize(device: str) -> None:
+    """Wait until the device has done what it was given: without, a clock measures the giving only."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    elif device == "mps":
+        torch.mps.synchronize()
+
+
+def _main_memory() -> tuple[int, int]:
+    """Free and total bytes, 0 for what the system does not say: macOS knows the total only, Windows has no sysconf."""
+    names = getattr(os, "sysconf_names", {})
+    free, total = (
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf(pages) if pages in names else 0
+        for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES")
+    )
+    return free, total

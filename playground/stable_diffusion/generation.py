@@ -1,0 +1,310 @@
+"""The denoising loop: a text encoder, a U-Net called again and again, a scheduler between the calls, and a VAE.
+
+A pipeline of diffusers hides these steps; here each is handed out as it is made. With the same seeds and scheduler the
+image is the pipeline's, bit for bit: StableDiffusionPipeline's, StableDiffusionImg2ImgPipeline's where there is an
+`init_image`, StableDiffusionInpaintPipeline's where there is a `mask` too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from playground.diffusion.prediction import Prediction, to_eps, to_x0
+from playground.stable_diffusion import schedulers
+from playground.stable_diffusion.attention import Recorder, recording
+from playground.stable_diffusion.devices import free_memory, synchronize
+from playground.stable_diffusion.models import Loaded
+from playground.stable_diffusion.preview import decode, linear, to_rgb
+from playground.stable_diffusion.request import Request, RequestError
+from playground.stable_diffusion.start import begin
+
+PARTS = ("text_encoder", "unet", "scheduler", "vae")  # that take time
+# What diffusers calls the three things a U-Net may have learnt to predict
+PREDICTIONS: dict[str, Prediction] = {"epsilon": "noise", "sample": "x0", "v_prediction": "v"}
+
+
+MAX_SIDES = 4  # times the size a model was trained on: beyond, it repeats itself
+MAX_PIXELS = 16  # times that size's pixels, over all images: a decoder keeps some hundred numbers for each pixel
+NOT_FINITE = (
+    "At step {step} of {total} the latents were no numbers any more (NaN): the network overflowed. Lower the guidance "
+    "scale, take more steps or another scheduler."
+)
+FLAGGED = "The model's safety checker blackened a picture. Another seed or prompt may pass."
+
+
+class GenerationError(ValueError):
+    """A run broke off; the message says why and what helps."""
+
+
+class OutOfMemory(GenerationError):
+    """The device's memory did not suffice; it is free again. `smaller`: a request that needs less, if there is one."""
+
+    def __init__(self, message: str, smaller: Request | None) -> None:
+        super().__init__(message)
+        self.smaller = smaller
+
+
+@dataclass(frozen=True, eq=False)
+class DenoisingStep:
+    """Where the latents stand, and what the U-Net makes of them; all tensors float32 in main memory.
+
+    The last step has arrived: its latents are the result, its images the pictures. Of schedulers that call the U-Net
+    twice a step (Heun, DPM2), the trial call is no step of its own.
+    """
+
+    index: int  # k = 0 … total
+    total: int
+    t: float  # timestep; -1 at the end
+    alpha: float  # x_t = α x_0 + σ ε with α² + σ² = 1
+    sigma: float
+    latents: Tensor  # x_t (N, C, h, w), on that scale whatever the scheduler's own is
+    x0: Tensor  # x̂_0 (N, C, h, w), guided
+    eps_cond: Tensor  # ε̂ with the words (N, C, h, w)
+    eps_uncond: Tensor | None  # and without, or with the negative prompt; None where nothing guides
+    images: Tensor | None  # (N, 3, H, W) in [0, 1]: x̂_0 decoded; (N, 3, h, w) by the linear map; None without preview
+    attention: Tensor | None  # (N, tokens, h, w): the share each token has at each place, where asked for
+    seeds: tuple[int, ...]
+    calls: int  # of the U-Net so far; a guided one is a doubled batch
+    seconds: float  # of computing so far, what the caller does between two steps not counted
+    parts: dict[str, float]  # those seconds by part: text_encoder, unet, scheduler, vae
+    flagged: tuple[bool, ...] = ()  # at the end: pictures that the safety checker blackened
+    words: str = ""  # what a visitor should know about this step
+
+    @property
+    def guidance(self) -> Tensor | None:
+        """The direction in which the words pull: ε_cond - ε_uncond (N, C, h, w)."""
+        return None if self.eps_uncond is None else self.eps_cond - self.eps_uncond
+
+    @property
+    def guidance_norm(self) -> Tensor:
+        """Its Euclidean length (N,); 0 where nothing guides."""
+        guidance = self.guidance
+        return torch.zeros(len(self.eps_cond)) if guidance is None else guidance.flatten(1).norm(dim=1)
+
+
+@dataclass
+class Clock:
+    """Seconds by part of the pipeline."""
+
+    device: str
+    parts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
+
+    @contextmanager
+    def time(self, part: str) -> Iterator[None]:
+        """Add the seconds until the device is done with what happens meanwhile."""
+        begun = time.perf_counter()
+        yield
+        synchronize(self.device)
+        self.parts[part] += time.perf_counter() - begun
+
+
+def check(loaded: Loaded, request: Request, init_image: Tensor | None = None, mask: Tensor | None = None) -> None:
+    """Raise RequestError or SchedulerError for what this model cannot draw."""
+    schedulers.check(request.scheduler, loaded.scheduler_config, request.steps)
+    size, usual = (request.height, request.width), loaded.model.defaults.size
+    if max(size) > MAX_SIDES * usual:
+        raise RequestError(
+            f"{loaded.model.title} was trained on {usual}×{usual} pixels: choose at most {MAX_SIDES * usual} a side."
+        )
+    if request.images * request.height * request.width > MAX_PIXELS * usual**2:
+        raise RequestError(
+            f"{request.images} images of {request.width}×{request.height} are too much at once: take fewer, or smaller."
+        )
+    if init_image is not None:
+        if init_image.shape != (3, *size):
+            raise RequestError(
+                f"The picture to start from must have {request.width}×{request.height} pixels in three colours; its "
+                f"shape is {tuple(init_image.shape)}."
+            )
+        if int(request.steps * request.strength) < 1:
+            raise RequestError(
+                f"Strength {request.strength:g} of {request.steps} steps is less than one step: raise either."
+            )
+    if mask is not None:
+        if init_image is None:
+            raise RequestError("A mask needs a picture to paint on: choose one first.")
+        if mask.shape != size:
+            raise RequestError(f"The mask must have the picture's {request.width}×{request.height} pixels.")
+        if not mask.any() or mask.all():
+            raise RequestError("The mask covers everything or nothing: paint over a part of the picture.")
+
+
+def generate(
+    loaded: Loaded, request: Request, init_image: Tensor | None = None, mask: Tensor | None = None
+) -> Iterator[DenoisingStep]:
+    """Draw `request`, a step at a time. `init_image` (3, H, W) in [0, 1]: what to start from (SDEdit, Meng et al.
+    2022); `mask` (H, W), True where to paint anew.
+
+    Raises RequestError, SchedulerError, GenerationError, OutOfMemory.
+    """
+    check(loaded, request, init_image, mask)
+    return _tidy(loaded, request, denoise(loaded, request, init_image, mask))
+
+
+def _tidy(loaded: Loaded, request: Request, steps: Iterator[DenoisingStep]) -> Iterator[DenoisingStep]:
+    """The same steps; whatever ends them, the device's memory is given back."""
+    try:
+        while True:
+            full = False
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+            except torch.OutOfMemoryError:
+                full = True  # the handler is left first: the traceback in it holds on to everything the run had
+            if full:
+                free_memory(loaded.plan.device)
+                raise OutOfMemory(*_smaller(loaded, request))
+            yield step
+    finally:
+        if loaded.plan.offload:
+            loaded.pipeline.maybe_free_model_hooks()
+
+
+@torch.no_grad()
+def denoise(
+    loaded: Loaded, request: Request, init_image: Tensor | None, mask: Tensor | None
+) -> Iterator[DenoisingStep]:
+    """The loop itself, of a request that was checked."""
+    clock = Clock(loaded.plan.device)
+    with clock.time("text_encoder"):
+        words = encode(loaded, request)  # (2N, tokens, width), those without words first; (N, …) where nothing guides
+    scheduler = schedulers.make(request.scheduler, loaded.scheduler_config, request.steps, loaded.plan.device)
+    generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]
+    extra = {"generator": generators} if "generator" in inspect.signature(scheduler.step).parameters else {}
+    with clock.time("vae"):
+        start = begin(loaded, request, scheduler, generators, init_image, mask)
+    x, timesteps, order = start.x, scheduler.timesteps[start.first :], scheduler.order  # x on the scheduler's own scale
+    total = -(-len(timesteps) // order)
+    prediction = PREDICTIONS[scheduler.config.prediction_type]
+    unet = loaded.pipeline.unet if request.attention else loaded.fast_unet
+
+    for call, t in enumerate(timesteps):
+        model_input = scheduler.scale_model_input(torch.cat([x] * 2) if request.guided else x, t)
+        recorder = Recorder(request.images, *x.shape[-2:]) if request.attention else None
+        with clock.time("unet"), recording(recorder):
+            output = unet(model_input, t, encoder_hidden_states=words, return_dict=False)[0]
+        without, with_words = output.chunk(2) if request.guided else (None, output)
+        if without is not None:
+            output = without + request.guidance_scale * (with_words - without)  # Ho & Salimans 2022, equation 6
+
+        if call % order == 0:
+            alpha, sigma = schedulers.level(scheduler, start.first + call, t)
+            z = model_input[-request.images :].float()  # α² + σ² = 1
+            x0 = to_x0(prediction, output.float(), z, alpha, sigma)
+            if not x0.isfinite().all():
+                raise GenerationError(NOT_FINITE.format(step=call // order + 1, total=total))
+            eps_cond = as_eps(prediction, with_words, z, alpha, sigma)
+            eps_uncond = None if without is None else as_eps(prediction, without, z, alpha, sigma)
+            with clock.time("vae"):
+                images, said = preview(loaded, request, x0)
+            yield DenoisingStep(
+                index=call // order,
+                total=total,
+                t=float(t),
+                alpha=alpha,
+                sigma=sigma,
+                latents=z.to("cpu", copy=True),
+                x0=x0.cpu(),
+                eps_cond=eps_cond,
+                eps_uncond=eps_uncond,
+                images=images,
+                attention=None if recorder is None else recorder.maps(),
+                seeds=request.seeds,
+                calls=call + 1,
+                seconds=sum(clock.parts.values()),
+                parts=dict(clock.parts),
+                words=said,
+            )
+
+        with clock.time("scheduler"):
+            x = scheduler.step(output, t, x, **extra, return_dict=False)[0]
+            x = start.keep(x, scheduler, timesteps[call + 1 : call + 2])
+
+    if not x.isfinite().all():
+        raise GenerationError(NOT_FINITE.format(step=total, total=total))
+    with clock.time("vae"):
+        decoded, said = decode(loaded.pipeline.vae, x, loaded.float32_vae)
+        images, flagged = checked(loaded, decoded)
+    yield DenoisingStep(
+        index=total,
+        total=total,
+        t=-1.0,
+        alpha=1.0,
+        sigma=0.0,
+        latents=x.float().cpu(),
+        x0=x.float().cpu(),
+        eps_cond=eps_cond,
+        eps_uncond=eps_uncond,
+        images=images,
+        attention=None,
+        seeds=request.seeds,
+        calls=call + 1,
+        seconds=sum(clock.parts.values()),
+        parts=dict(clock.parts),
+        flagged=flagged,
+        words=f"{said} {FLAGGED}".strip() if any(flagged) else said,
+    )
+
+
+def as_eps(prediction: Prediction, output: Tensor, z: Tensor, alpha: float, sigma: float) -> Tensor:
+    """What the U-Net said (N, C, h, w), as noise ε̂, float32 in main memory."""
+    return to_eps(to_x0(prediction, output.float(), z, alpha, sigma), z, alpha, sigma).cpu()
+
+
+def encode(loaded: Loaded, request: Request) -> Tensor:
+    """What the U-Net sees of the words: (N, tokens, width), with guidance (2N, tokens, width), unconditional first."""
+    texts = [request.negative_prompt, request.prompt] if request.guided else [request.prompt]
+    pipeline, states = loaded.pipeline, []
+    for text in texts:
+        ids = pipeline.tokenizer(
+            text,
+            padding="max_length",
+            max_length=pipeline.tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        ).input_ids
+        states.append(pipeline.text_encoder(ids.to(loaded.plan.device))[0].repeat(request.images, 1, 1))
+    return torch.cat(states).to(pipeline.unet.dtype)
+
+
+def preview(loaded: Loaded, request: Request, x0: Tensor) -> tuple[Tensor | None, str]:
+    """What x̂_0 (N, C, h, w) looks like, as far as the request wants to know."""
+    if request.preview == "none":
+        return None, ""
+    if request.preview == "linear" or loaded.plan.offload:  # offloaded, the VAE would travel at every step
+        return linear(loaded.linear_map, x0), ""
+    images, said = decode(loaded.pipeline.vae, x0, loaded.float32_vae)
+    return to_rgb(images), said
+
+
+def checked(loaded: Loaded, decoded: Tensor) -> tuple[Tensor, tuple[bool, ...]]:
+    """The pictures (N, 3, H, W) in [0, 1], and which of them the model's safety checker, if it has one, blackened."""
+    if loaded.pipeline.safety_checker is None:
+        return to_rgb(decoded), (False,) * len(decoded)
+    decoded, found = loaded.pipeline.run_safety_checker(decoded, loaded.plan.device, loaded.pipeline.unet.dtype)
+    flagged = torch.tensor(found)
+    return torch.where(flagged[:, None, None, None], 0.0, to_rgb(decoded)), tuple(flagged.tolist())
+
+
+def _smaller(loaded: Loaded, request: Request) -> tuple[str, Request | None]:
+    """What to say when the memory did not suffice, and a request that needs about half, if there is one."""
+    least = loaded.model.defaults.size // 2
+    smaller = None
+    if request.images > 1:
+        smaller = dataclasses.replace(request, seeds=request.seeds[: request.images // 2])
+    elif max(request.height, request.width) > least:
+        height, width = (max(least, int(side * 0.75) // 8 * 8) for side in (request.height, request.width))
+        smaller = dataclasses.replace(request, height=height, width=width)
+    said = f"The memory of the GPU was not enough for {request.images} × {request.width}×{request.height} pixels."
+    if smaller is None:
+        return f"{said} It is free again. Close what else uses the GPU.", None
+    return f"{said} It is free again: try {smaller.images} × {smaller.width}×{smaller.height}.", smaller

@@ -1,0 +1,113 @@
+// From what the model computes to pixels. A sheet holds all images of a step, one below the other, at their own size;
+// it is made when first looked at and kept with its step.
+
+const floats = ({ data, scale }) => Float32Array.from(data, (v) => v * scale);
+
+function latentsOf(step, view) { // {values (N·C·h·w), shape}, or null where there is none
+  const { latents, cond, uncond } = step.arrays;
+  if (!latents) return null;
+  const { shape } = latents;
+  if (view === "xt" || view === "channels") return { values: floats(latents), shape };
+  if (view === "cond") return { values: floats(cond), shape };
+  if (view === "uncond") return uncond ? { values: floats(uncond), shape } : null;
+  if (view === "guidance" && !uncond) return null;
+  const values = floats(cond), { meta } = step, s = meta.guidance_scale;
+  if (view === "guidance") return { values: values.map((v, i) => v - uncond.data[i] * uncond.scale), shape };
+  // x̂_0 = (x_t − σ ε̂) / α
+  return { shape, values: values.map((v, i) => {
+    const without = uncond ? uncond.data[i] * uncond.scale : v;
+    return (latents.data[i] * latents.scale - meta.sigma * (without + s * (v - without))) / meta.alpha;
+  }) };
+}
+
+// Latents have no colours; a linear map gives them some that are near what the VAE would make of them.
+function toRGB({ values, shape: [n, channels, h, w] }, map, offset, gain) {
+  const size = h * w, rgb = new Float32Array(n * 3 * size);
+  for (let k = 0; k < n; k++) {
+    for (let c = 0; c < 3; c++) {
+      const out = (3 * k + c) * size;
+      if (offset) rgb.fill(map[3 * channels + c], out, out + size);
+      for (let channel = 0; channel < channels; channel++) {
+        const weight = gain * map[3 * channel + c], from = (channels * k + channel) * size;
+        for (let i = 0; i < size; i++) rgb[out + i] += weight * values[from + i];
+      }
+    }
+  }
+  return rgb;
+}
+
+const meanSquare = (values) => values.reduce((sum, v) => sum + v * v, 0) / values.length;
+
+function guidanceGain(slot) { // one for the whole run, so that the pull is seen to grow and fade
+  const last = slot.steps.length;
+  if (slot.gainOf !== last) {
+    let most = slot.most || 0;
+    for (const step of slot.steps.slice(slot.gainOf || 0)) {
+      const latents = step && latentsOf(step, "guidance");
+      if (latents) most = Math.max(most, Math.sqrt(meanSquare(latents.values)));
+    }
+    Object.assign(slot, { gainOf: last, most });
+  }
+  return 0.8 / (slot.most || 1);
+}
+
+function sheetOf(slot, step, view) { // {canvas, high, wide}, or null where there is nothing to see
+  const stamp = view === "guidance" ? guidanceGain(slot) : 1, kept = step.sheets[view];
+  if (kept && kept.stamp === stamp) return kept;
+  const atlas = newAtlas();
+  let shape;
+  if (view === "picture") {
+    if (!step.arrays.images) return null;
+    ({ shape } = step.arrays.images);
+    tint(atlas, floats(step.arrays.images), shape, false);
+  } else {
+    const latents = latentsOf(step, view);
+    if (!latents || !S.model) return null;
+    const [n, channels, h, w] = latents.shape;
+    if (view === "channels") {
+      shape = [n * channels, 1, h, w];
+      tint(atlas, latents.values.map((v) => v / 2.5), shape, false);
+    } else {
+      shape = [n, 3, h, w];
+      tint(atlas, toRGB(latents, S.model.map, view === "xt" || view === "x0", stamp), shape, false);
+    }
+  }
+  return (step.sheets[view] = { canvas: atlas.sheet, high: shape[2], wide: shape[3], n: shape[0], stamp });
+}
+
+function put(g, sheet, k, x, y, width, height) { // image k of a sheet, into this box
+  g.imageSmoothingEnabled = width < sheet.wide || (width < 3 * sheet.wide && width % sheet.wide > 0.5);
+  g.drawImage(sheet.canvas, 0, k * sheet.high, sheet.wide, sheet.high, x, y, width, height);
+}
+
+// --- where a word acts ---------------------------------------------------------------------------------------------------
+
+function attentionAt(slot) { // the step whose maps are shown: the end has none of its own
+  for (let k = Math.min(S.k, slot.steps.length - 1); k >= 0; k--) if (slot.steps[k] && slot.steps[k].arrays.attention) return slot.steps[k];
+  return null;
+}
+
+function spotlight(step, token) { // dark where the word does not act; a sheet of all images
+  if (step.spot && step.spot.token === token) return step.spot;
+  const { data, shape: [n, tokens, h, w] } = step.arrays.attention, size = h * w;
+  if (token >= tokens) return null;
+  const atlas = newAtlas();
+  atlas.sheet.width = w; atlas.sheet.height = n * h;
+  const image = atlas.g.createImageData(w, n * h);
+  for (let k = 0; k < n; k++) {
+    const map = data.subarray((k * tokens + token) * size, (k * tokens + token + 1) * size);
+    const most = map.reduce((a, b) => Math.max(a, b), 1), least = map.reduce((a, b) => Math.min(a, b), most);
+    for (let i = 0; i < size; i++) image.data[4 * (k * size + i) + 3] = 225 * (1 - (map[i] - least) / Math.max(1, most - least));
+  }
+  atlas.g.putImageData(image, 0, 0);
+  return (step.spot = { canvas: atlas.sheet, high: h, wide: w, n, token });
+}
+
+function shade(g, slot, k, x, y, width, height) {
+  const token = S.token ?? S.pinned, step = token == null || slot.words !== S.words ? null : attentionAt(slot);
+  const sheet = step && spotlight(step, token);
+  if (!sheet) return;
+  const inset = sheet.wide > 1 ? 0.5 : 0; // smoothing reads beyond the edge of an image, into its neighbour on the sheet
+  g.imageSmoothingEnabled = true;
+  g.drawImage(sheet.canvas, inset, k * sheet.high + inset, sheet.wide - 2 * inset, sheet.high - 2 * inset, x, y, width, height);
+}

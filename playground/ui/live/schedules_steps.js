@@ -1,0 +1,107 @@
+// Where a sampler's steps fall: ticks on the curves, and a line for each schedule under the slider, with what each call of
+// the network draws on.
+const ROW = 15, MOST_TICKS = 250;
+
+let stepsAsked = 0;
+async function refreshSteps() { // for the schedules and the sampler as they are now; a later wish overtakes
+  const mine = ++stepsAsked, cards = good();
+  if (!cards.length) return;
+  const answer = await question("read_steps", { configs: cards.map((card) => card.curves.meta.config), sampling: S.sampling });
+  if (mine !== stepsAsked) return;
+  const bad = answer.wrong || null;
+  if (!bad) cards.forEach((card, k) => { const visit = answer.visits[k]; card.refused = visit.wrong || ""; if (!visit.wrong) card.visits = visit; else card.visits = null; });
+  const refused = cards.filter((card) => card.refused);
+  for (const card of cards) setCardText(card, ".pg-card-refused", card.refused ? `${S.scene.meta.samplers[S.sampling.sampler].title}: ${card.refused}` : "");
+  say(bad || (refused.length ? `${refused.map(shortName).join(", ")}: no steps. ${refused[0].refused}` : ""), true);
+  for (const name of [".pg-sampler", ".pg-steps-k", ".pg-spacing"]) find(name).setAttribute("aria-invalid", !!bad || (name === ".pg-sampler" && refused.length > 0));
+  if (bad) return; // the last good steps stay
+  saySteps();
+  canvas.dataset.visits = Number(canvas.dataset.visits || 0) + 1;
+  wake();
+}
+
+function saySteps() {
+  const { sampler, steps } = S.sampling, card = good().find((one) => one.visits);
+  const { title } = S.scene.meta.samplers[sampler], { calls, repeated, history } = card ? card.visits : { calls: 0, repeated: [], history: [] };
+  const words = [];
+  if (calls) words.push(`${title}: ${steps} steps are ${calls} calls of the network.`);
+  if (repeated.some(Boolean)) words.push("A ring is a call at the same timestep as the one before.");
+  if (Math.max(0, ...history) > 1) words.push(`Arcs: the network’s outputs that enter the update at the slider’s place, at most ${Math.max(...history)}.`);
+  setText(".pg-steps-note", words.join(" "));
+}
+
+// The call that stands at the slider: the last one made on the way from noise, at or before this t.
+function callNow(card) {
+  const { timesteps } = card.visits, t = indexNow(card);
+  let k = 0;
+  while (k + 1 < timesteps.length && timesteps[k + 1] >= t - 0.5) k++;
+  return k;
+}
+
+function drawSteps(g, card, place, colours) { // on a curve
+  if (!card.visits || card.visits.calls > MOST_TICKS) return;
+  g.strokeStyle = colours.text; g.lineWidth = 1; g.beginPath();
+  for (const t of card.visits.timesteps) {
+    const [x, y] = place(card, t);
+    if (Number.isFinite(y)) { g.moveTo(x, y - 3.5); g.lineTo(x, y + 3.5); }
+  }
+  g.stroke();
+}
+
+function paintSteps(colours) {
+  const cards = good().filter((card) => card.visits), line = find(".pg-steps canvas"), c = fitted(line, Math.max(1, cards.length) * ROW + 12);
+  if (!c) return;
+  const { g } = c, box = line.getBoundingClientRect(), track = slider.getBoundingClientRect(), left = track.left - box.left + 8, wide = track.width - 16;
+  const px = (card, t) => left + wide * (S.equal ? levelShare(levelOf(card, t)) : t / (T(card) - 1));
+  cards.forEach((card, row) => {
+    const y = 12 + ROW * row + 5, { color } = lineOf(card), { timesteps, repeated, history, calls } = card.visits, now = callNow(card);
+    g.strokeStyle = colours.line; g.beginPath(); g.moveTo(left, y + 0.5); g.lineTo(left + wide, y + 0.5); g.stroke();
+    g.strokeStyle = color; g.fillStyle = color; g.lineWidth = 1.5; g.beginPath();
+    const skip = Math.ceil(calls / 400);
+    for (let k = 0; k < calls; k += skip) { const x = px(card, timesteps[k]); g.moveTo(x, y - 4); g.lineTo(x, y + 4); }
+    g.stroke(); g.lineWidth = 1;
+    repeated.forEach((again, k) => { if (again) { g.beginPath(); g.arc(px(card, timesteps[k]), y, 5.5, 0, 7); g.stroke(); } });
+    const here = px(card, timesteps[now]);
+    g.beginPath(); g.arc(here, y, 3, 0, 7); g.fill();
+    for (let back = 1; back < history[now]; back++) { // what entered before; the repeat has its partner at the same place
+      const from = px(card, timesteps[now - back]);
+      g.globalAlpha = 1 - 0.18 * back; g.beginPath(); g.ellipse((here + from) / 2, y - 3, Math.abs(from - here) / 2, 7, 0, Math.PI, 2 * Math.PI); g.stroke(); g.globalAlpha = 1;
+    }
+    g.font = `11px ${FONT}`; g.fillStyle = colours.faint; g.textAlign = "left"; g.fillText(`${calls} calls`, left + wide + 10, y + 4);
+    g.textAlign = "right"; g.fillText(shorter(g, shortName(card), left - 12), left - 6, y + 4);
+  });
+  line.dataset.calls = cards.map((card) => card.visits.calls).join(",");
+  line.dataset.history = cards.map((card) => card.visits.history[callNow(card)]).join(",");
+}
+
+const levelShare = (value) => { const [high, low] = levelRange(); return Math.max(0, Math.min(1, (value - high) / (low - high))); };
+
+function nextStep() { // towards the data, as the sampler of the first schedule goes
+  const card = good().find((one) => one.visits);
+  if (!card) return;
+  const t = indexNow(card), next = card.visits.timesteps.find((one) => one < t - 0.5) ?? 0;
+  setAt(S.equal ? levelShare(levelOf(card, next)) : next / (T(card) - 1));
+}
+
+function fillSamplers() {
+  const { samplers } = S.scene.meta;
+  find(".pg-sampler").replaceChildren(...Object.entries(samplers).map(([name, { title }]) => new Option(title, name)));
+  find(".pg-sampler").value = S.sampling.sampler;
+  fillSpacings();
+}
+
+function fillSpacings() {
+  const { spacings, source } = S.scene.meta.samplers[S.sampling.sampler], select = find(".pg-spacing");
+  select.replaceChildren(...spacings.map((name) => new Option(name, name)));
+  select.value = spacings.includes(S.sampling.spacing) ? S.sampling.spacing : spacings[0];
+  S.sampling.spacing = select.value;
+  find(".pg-sampler").title = source;
+}
+
+find(".pg-sampler").addEventListener("change", (event) => { S.sampling = { ...S.sampling, sampler: event.target.value }; fillSpacings(); samplingChanged(); });
+find(".pg-spacing").addEventListener("change", (event) => { S.sampling = { ...S.sampling, spacing: event.target.value }; samplingChanged(); });
+find(".pg-steps-k").addEventListener("input", (event) => {
+  if (event.target.value === "") { say("K: give the number of sampling steps.", true); return; }
+  S.sampling = { ...S.sampling, steps: Number(event.target.value) }; samplingChanged();
+});
+function samplingChanged() { refreshSteps(); refreshCode(); }

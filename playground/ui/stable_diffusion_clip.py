@@ -1,0 +1,67 @@
+"""CLIP's corner of the Stable Diffusion tab: what fits what, and a picture by CLIP alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import gradio as gr
+import torch
+from torch.nn import functional as F
+
+from playground.stable_diffusion.clip_game import MAX_CAPTIONS, ClipError, paint_by_clip, similarity
+from playground.stable_diffusion.desk import Desk
+from playground.stable_diffusion.digits.pictures import SIZE
+from playground.stable_diffusion.picture import read_png
+from playground.turns import TURNS, in_turns
+from playground.ui.common import QUIET, REFUSALS
+from playground.ui.live.diffusion import clip_corner, pack_painted, pack_table, pack_word
+
+LONG: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-clip"}
+SHOWN = 8  # pictures of the table: the newest
+PAINTING_STEPS = 150
+MAX_CAPTION = 200  # characters
+
+
+class ClipCorner:
+    """Lays out the corner; `desk` finds the visitor's."""
+
+    def __init__(self, desk: Callable[[gr.Request], Desk]) -> None:
+        self.desk = desk
+        with gr.Accordion("CLIP by itself: what fits what, and CLIP paints", open=False):
+            self.corner = clip_corner()
+        self.corner.compare(self._compare, outputs=[self.corner], **LONG)
+        painting = self.corner.paint(self._paint, outputs=[self.corner], **LONG)
+        self.corner.stop(lambda: pack_word("Stopped."), outputs=[self.corner], cancels=[painting], queue=False, **QUIET)
+
+    def _compare(self, request: gr.Request, event: gr.EventData) -> str:
+        try:
+            given = event._data.get("captions")
+            captions = [line.strip() for line in str(given or "").splitlines() if line.strip()]
+            kept = self.desk(request).gallery[-SHOWN:]
+            if not kept:
+                raise ClipError("Draw something first: the table is about the pictures of the gallery.")
+            if len(captions) > MAX_CAPTIONS or any(len(caption) > MAX_CAPTION for caption in captions):
+                raise ClipError(f"At most {MAX_CAPTIONS} captions of {MAX_CAPTION} characters.")
+            with TURNS.work():
+                pictures = torch.stack([_small(read_png(each.png).image) for each in kept])
+                return pack_table(captions, pictures, similarity(pictures, captions))
+        except REFUSALS as refusal:
+            return pack_word(str(refusal), wrong=True)
+
+    def _paint(self, request: gr.Request, event: gr.EventData) -> Iterator[str]:
+        try:
+            self.desk(request)
+            caption = str(event._data.get("caption") or "")[:MAX_CAPTION]
+            with closing(in_turns(paint_by_clip(caption, PAINTING_STEPS))) as steps:
+                for step in steps:
+                    yield pack_painted(step.image, step.step, step.steps, step.similarity)
+            yield pack_word("Done. What CLIP likes is not always what one would call a picture.")
+        except REFUSALS as refusal:
+            yield pack_word(str(refusal), wrong=True)
+
+
+def _small(image: torch.Tensor) -> torch.Tensor:
+    """(3, 32, 32): this CLIP has never seen larger pictures."""
+    return F.interpolate(image[None], (SIZE, SIZE), mode="bilinear", antialias=True).clamp(0, 1)[0]

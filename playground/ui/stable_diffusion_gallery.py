@@ -1,0 +1,197 @@
+"""The session's pictures: their settings again, PNGs with the settings inside, and what is taken home of a run."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from playground.settings import SETTINGS
+from playground.stable_diffusion import DenoisingStep, Request, RequestError
+from playground.stable_diffusion.desk import Desk, Kept
+from playground.stable_diffusion.models import CATALOGUE
+from playground.stable_diffusion.picture import Parameters, PictureError, read_png
+from playground.turns import TURNS
+from playground.ui.common import QUIET, REFUSALS, Update, file_message, notice
+from playground.ui.live.diffusion import pack_news
+from playground.ui.stable_diffusion_knobs import MAX_IMAGES, Wish
+from playground.ui.stable_diffusion_scripts import scripts
+from playground.ui.stable_diffusion_show import Beginning, mask_from_pixels
+
+if TYPE_CHECKING:
+    from playground.ui.stable_diffusion_tab import StableDiffusionTab
+
+ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-home"}
+SHEET_SIDE = 96  # pixels of a picture on the contact sheet
+BEGINS = {"text": "noise", "img2img": "picture", "inpaint": "part"}
+
+
+class Gallery:
+    """What the page does with finished pictures; lays out "Take it home"."""
+
+    def __init__(self, tab: StableDiffusionTab) -> None:
+        self.tab = tab
+        with gr.Row():
+            self.sheet = gr.Button("Contact sheet of every step (.png)", size="sm")
+            self.script = gr.Button("The same as code", size="sm")
+        tab.notices["Home"] = gr.HTML("", elem_classes="pg-notice")
+        self.lines = gr.Code("", language="python", interactive=False, label="what is on show, without this page")
+
+    def wire(self) -> None:
+        """Once everything of the tab is there."""
+        tab, stage = self.tab, self.tab.stage
+        stage.use(self._use, outputs=tab.all, **ASIDE)
+        stage.opened(self._opened, inputs=tab.knobs, outputs=tab.all, preprocess=False, **ASIDE)
+        stage.save(self._save, outputs=[tab.files, tab.news], **ASIDE)
+        home = [tab.files, tab.notices["Home"]]
+        self.sheet.click(self._sheet, outputs=home, **ASIDE)
+        self.script.click(self._script, outputs=[self.lines, tab.notices["Home"]], **ASIDE)
+
+    def beginning(self, request: gr.Request, data: Any) -> Beginning:
+        """The picture that the next run starts from, and the part to be made anew. Raises RequestError."""
+        kept = self._kept(request, data)
+        mask = mask_from_pixels(data["pixels"]) if "pixels" in data else None
+        return Beginning(read_png(kept.png).image, f"picture {kept.number}", mask)
+
+    def _kept(self, request: gr.Request, data: Any) -> Kept:
+        number = data.get("id")
+        if not isinstance(number, str) or not number.isascii() or not number.isdigit() or len(number) > 9:
+            raise RequestError("Choose a picture first.")
+        kept = self.tab.here(request)[0].diffusion.find(int(number))
+        if kept is None:
+            raise RequestError("That picture made room for newer ones. Choose another.")
+        return kept
+
+    def _use(self, request: gr.Request, event: gr.EventData) -> Iterator[Update]:
+        """All knobs to what made a picture."""
+        try:
+            yield from self._settings(request, self._kept(request, event._data).parameters, "Its settings are set")
+        except REFUSALS as refusal:
+            yield self.tab.refused(refusal)
+
+    def _settings(self, request: gr.Request, parameters: Parameters, said: str) -> Iterator[Update]:
+        _, show = self.tab.here(request)
+        made, model = parameters.request, parameters.model
+        if model not in CATALOGUE:
+            said, model = f"{said}, but {model[:60]!r} is not among the models here", show.model
+        yield from self.tab.bring(show, model)
+        wish = settings(made, model)
+        if parameters.kind != "text":
+            said = f"{said}; it began with a picture, which the file does not hold: choose that one again"
+        yield {**self.tab.put(wish), self.tab.news: pack_news(f"{said}: press Draw.")}
+
+    def _save(self, request: gr.Request, event: gr.EventData) -> Update:
+        try:
+            kept = self._kept(request, event._data)
+        except REFUSALS as refusal:
+            return {self.tab.news: pack_news(str(refusal), wrong=True)}
+        name = f"{CATALOGUE[kept.parameters.model].name}-{kept.parameters.request.seeds[0]}.png".replace("/", "-")
+        said = f"{name}: {len(kept.png):,} bytes, its settings inside."
+        return {self.tab.files: file_message(name, kept.png), self.tab.news: pack_news(said)}
+
+    def _opened(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
+        """A PNG from a stranger: its settings, or why they cannot be read. The picture can be started from."""
+        try:
+            with TURNS.work():
+                dropped = read_png(_bytes(event._data.get("base64")))
+            _, show = self.tab.here(request)
+            wish = Wish.read(values)
+            show.beginning = Beginning(_fitted(dropped.image, wish), "the opened picture")
+            if dropped.parameters is None:
+                more = "“Start from: a picture” begins with it."
+                yield {self.tab.news: pack_news(f"{dropped.words} {more}", wrong=True)}
+                return
+            yield from self._settings(request, dropped.parameters, dropped.words or "Settings read from the PNG")
+        except REFUSALS as refusal:
+            yield {self.tab.news: pack_news(str(refusal), wrong=True)}
+
+    # --- take it home --------------------------------------------------------------------------------------------
+
+    def _attempt(self, request: gr.Request, change: Callable[[Desk], Update]) -> Update:
+        home = self.tab.notices["Home"]
+        try:
+            desk = self.tab.here(request)[0].diffusion
+            if not desk.steps:
+                raise RequestError("Draw something first.")
+            return {home: "", **change(desk)}
+        except REFUSALS as refusal:
+            return {home: notice(str(refusal), wrong=True)}
+
+    def _sheet(self, request: gr.Request) -> Update:
+        def take(desk: Desk) -> Update:
+            with TURNS.work():
+                data = contact_sheet(desk.steps)
+            name = f"denoising-{desk.steps[0].seeds[0]}.png"
+            said = f"{name}: a row for each picture, a column for each step; {len(data):,} bytes."
+            return {self.tab.files: file_message(name, data), self.tab.notices["Home"]: notice(said)}
+
+        return self._attempt(request, take)
+
+    def _script(self, request: gr.Request) -> Update:
+        def take(desk: Desk) -> Update:
+            if not desk.gallery:
+                raise RequestError("Draw a whole picture first.")
+            return {self.lines: scripts(desk.gallery[-1].parameters)}
+
+        return self._attempt(request, take)
+
+
+def settings(made: Request, model: str) -> Wish:
+    """The knobs as they stood for `made`."""
+    return Wish(
+        model,
+        made.prompt,
+        made.negative_prompt,
+        made.seeds[0],
+        True,
+        made.guidance_scale,
+        made.steps,
+        made.scheduler,
+        min(made.images, MAX_IMAGES),
+        made.width,
+        made.height,
+        made.preview,
+        made.attention,
+        "noise",
+        made.strength,
+    )
+
+
+def contact_sheet(steps: list[DenoisingStep]) -> bytes:
+    """A PNG: a row for each picture, a column for each step, at most twenty of them. Raises RequestError."""
+    seen = [step.images for step in steps if step.images is not None]
+    chosen = [seen[round(k * (len(seen) - 1) / min(19, max(1, len(seen) - 1)))] for k in range(min(20, len(seen)))]
+    if not chosen:
+        raise RequestError("There are no previews of this run. Draw it with previews (more, at every step).")
+    columns = [F.interpolate(images, (SHEET_SIDE, SHEET_SIDE), mode="nearest") for images in chosen]
+    sheet = torch.cat([torch.cat(list(column), 1) for column in columns], 2)  # (3, N·side, K·side)
+    out = io.BytesIO()
+    Image.fromarray((sheet.movedim(0, -1) * 255).round().to(torch.uint8).numpy()).save(out, "PNG")
+    return out.getvalue()
+
+
+def _bytes(text: Any) -> bytes:
+    """A file as the page sends it. Raises PictureError."""
+    if not isinstance(text, str) or len(text) > SETTINGS.max_picture_bytes * 4 // 3 + 4:
+        raise PictureError(f"The limit is {SETTINGS.max_picture_bytes:,} bytes.")
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise PictureError("The file did not arrive whole. Drop it again.") from error
+
+
+def _fitted(image: torch.Tensor, wish: Wish) -> torch.Tensor:
+    """The middle of `image` (3, H, W) in the shape of the knobs' size."""
+    _, high, wide = image.shape
+    scale = max(wish.height / high, wish.width / wide)
+    size = max(wish.height, round(high * scale)), max(wish.width, round(wide * scale))
+    image = F.interpolate(image[None], size, mode="bilinear", antialias=True).clamp(0, 1)[0]
+    top, left = (size[0] - wish.height) // 2, (size[1] - wish.width) // 2
+    return image[:, top : top + wish.height, left : left + wish.width]

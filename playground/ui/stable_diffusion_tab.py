@@ -1,0 +1,403 @@
+"""The Stable Diffusion tab: prompt on top, knobs left, stage and diagram, below how it works. Nothing here computes."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import gradio as gr
+
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.sessions import FullHouse, Sessions, Visitor
+from playground.settings import SETTINGS
+from playground.stable_diffusion import Request, RequestError, StableDiffusionLab
+from playground.stable_diffusion.desk import in_line
+from playground.stable_diffusion.devices import SMALL, measure
+from playground.stable_diffusion.generation import OutOfMemory, generate
+from playground.stable_diffusion.line import Waiting
+from playground.stable_diffusion.models import CATALOGUE, default_model, loading
+from playground.stable_diffusion.schedulers import SCHEDULERS
+from playground.turns import TURNS
+from playground.ui.common import MATHS, QUIET, REFUSALS, Update, lay_out_code, notice
+from playground.ui.explain_stable_diffusion import HOW_IT_WORKS, RUNNING_CODE
+from playground.ui.live.diffusion import (
+    diffusion_channel,
+    diffusion_stage,
+    pack_again,
+    pack_begin,
+    pack_end,
+    pack_model,
+    pack_news,
+    pack_step,
+    pack_tokens,
+    tokens_meta,
+)
+from playground.ui.stable_diffusion_clip import ClipCorner
+from playground.ui.stable_diffusion_gallery import Gallery
+from playground.ui.stable_diffusion_grid import draw_grid
+from playground.ui.stable_diffusion_knobs import GROUPS, KNOBS, Begin, Wish, in_words
+from playground.ui.stable_diffusion_pace import Pace
+from playground.ui.stable_diffusion_show import Show, interleaved
+
+ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-aside"}
+DRAW: dict[str, Any] = {
+    **QUIET,
+    "preprocess": False,
+    "trigger_mode": "multiple",  # a new wish makes the run before it stop, so it must not wait for it
+    "concurrency_limit": 16,
+    "concurrency_id": "diffusion-draw",
+}
+NO_WORDS = "No words, so nothing to guide by: drawn without guidance. "
+
+
+class StableDiffusionTab:
+    """The tab's components and events. `sessions` knows whose desk is whose."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+        self.shows: WeakKeyDictionary[Visitor, Show] = WeakKeyDictionary()
+        self.pace = Pace()
+        self.default = Wish.of(default_model(measure()))
+        self.notices: dict[str, gr.HTML] = {}
+        self.controls: dict[str, Any] = {}
+        self._lay_out()
+        self._wire()
+
+    # --- layout --------------------------------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        self.model_channel, self.tokens = diffusion_channel("model"), diffusion_channel("tokens")
+        self.news, self.files = diffusion_channel("news"), diffusion_channel("file")
+        with gr.Row(elem_classes="pg-prompts"):
+            self.prompt = gr.Textbox(
+                self.default.prompt, label="prompt", max_lines=1, scale=3, placeholder="what to draw"
+            )
+            self.negative = gr.Textbox(
+                "", label="negative prompt", max_lines=1, scale=1, placeholder="what not to draw"
+            )
+        with gr.Row(elem_classes="pg-room"):
+            self.stage = diffusion_stage()
+            with gr.Column(elem_classes="pg-knobs", min_width=260, scale=0):
+                with gr.Accordion("Model", open=True, elem_classes="pg-group"):
+                    self._lay_out_model()
+                for name in GROUPS:
+                    with gr.Accordion(name, open=name == "Picture", elem_classes="pg-group"):
+                        self._lay_out_group(name)
+        self.clip = ClipCorner(self._desk)
+        with gr.Accordion("How it works", open=False), gr.Tabs():
+            for title, text in HOW_IT_WORKS.items():
+                with gr.Tab(title):
+                    gr.Markdown(text, latex_delimiters=MATHS)
+        lay_out_code(RUNNING_CODE)
+        with gr.Accordion("Take it home", open=False):
+            self.home = Gallery(self)
+
+    def _lay_out_model(self) -> None:
+        self.model = gr.Dropdown(
+            [(model.title, name) for name, model in CATALOGUE.items()],
+            value=self.default.model,
+            label="model",
+            info="Loaded when first used. The large ones want a GPU, and the network once.",
+            filterable=False,
+        )
+        self.notices["Model"] = gr.HTML("", elem_classes="pg-notice")
+        with gr.Row(elem_classes="pg-seed"):
+            self.seed = gr.Number(self.default.seed, label="seed", precision=0, minimum=0, maximum=2**32 - 1)
+            self.another = gr.Button("Another", size="sm", min_width=60)
+        self.lock = gr.Checkbox(True, label="keep the seed", info="Off: each Draw takes another, and shows it here.")
+
+    def _lay_out_group(self, name: str) -> None:
+        for knob in (k for k in GROUPS[name] if not k.more):
+            self.controls[knob.path] = knob.component(self.default)
+        self.notices[name] = gr.HTML("", elem_classes="pg-notice")
+        if any(k.more for k in GROUPS[name]):
+            with gr.Accordion("more", open=False, elem_classes="pg-more"):
+                for knob in (k for k in GROUPS[name] if k.more):
+                    self.controls[knob.path] = knob.component(self.default)
+
+    def _wire(self) -> None:
+        stage = self.stage
+        words = [self.model, self.prompt, self.negative, self.seed, self.lock]
+        self.knobs = [*words, *(self.controls[knob.path] for knob in KNOBS)]
+        shown = [stage, self.model_channel, self.tokens, self.news, self.files, *self.notices.values()]
+        self.all = [*shown, *self.knobs]
+        self.takes = [self.news, self.notices["Picture"]]
+        asking: dict[str, Any] = {"inputs": self.knobs, "outputs": self.all, **DRAW}
+        stage.ready(self._ready, **asking)
+        stage.draw(self._draw, **asking)
+        stage.start_from(self._start_from, **asking)
+        stage.repaint(self._start_from, **asking)
+        self.another.click(self._another, **asking)
+        stage.stop(self._stop, outputs=[self.news], queue=False, **QUIET)
+        stage.missing(self._missing, outputs=[stage], queue=False, **QUIET)
+        stage.smaller(self._smaller, outputs=self.all, **ASIDE)
+        self.model.input(self._choose, inputs=[self.model], outputs=self.all, preprocess=False, **ASIDE)
+        self.prompt.change(
+            self._read_tokens,
+            inputs=[self.model, self.prompt],
+            outputs=[self.tokens],
+            preprocess=False,
+            trigger_mode="always_last",
+            **ASIDE,
+        )
+        for box in (self.prompt, self.negative, self.seed):
+            box.submit(None, js=_tell("draw"))
+        for control in self.controls.values():
+            control.input(None, js=_tell("turned"))
+        self.home.wire()
+
+    # --- who and what --------------------------------------------------------------------------------------------
+
+    def _desk(self, request: gr.Request) -> Any:
+        return self.sessions.known(str(request.session_hash)).diffusion
+
+    def here(self, request: gr.Request) -> tuple[Visitor, Show]:
+        """This page's visitor and stage. Raises Gone."""
+        visitor = self.sessions.known(str(request.session_hash))
+        return visitor, self.shows.setdefault(visitor, Show())
+
+    def refused(self, why: Exception | str, group: str = "Picture") -> Update:
+        """Why something cannot be, at its knob and on the stage; the last picture stays."""
+        told = pack_news(
+            str(why), wrong=True, drawing=False, smaller=isinstance(why, OutOfMemory) and bool(why.smaller)
+        )
+        return {self.news: told, self.notices[group]: notice(str(why), wrong=True)}
+
+    def put(self, wish: Wish) -> Update:
+        """All knobs as `wish` says."""
+        values = [wish.model, wish.prompt, wish.negative_prompt, wish.seed, wish.lock]
+        values += [knob.value(wish) for knob in KNOBS]
+        return dict(zip(self.knobs, values, strict=True))
+
+    # --- models --------------------------------------------------------------------------------------------------
+
+    def bring(self, show: Show, name: str) -> Iterator[Update]:
+        """Load a model, with words on the progress; nothing to say where it is there. Raises ModelError."""
+        if show.model == name:
+            return
+        for progress in loading(name):
+            if progress.fraction < 1:
+                yield {self.news: pack_news(f"{progress.words} …", progress=progress.fraction)}
+        lab = StableDiffusionLab(name)
+        with TURNS.work():
+            message = pack_model(lab.loaded, f"{lab.loaded.model.about} {lab.loaded.plan.words}")
+        yield {self.model_channel: message, self.notices["Model"]: notice(lab.loaded.plan.words)}
+        yield from ({self.news: pack_news(word)} for word in self.pace.measured(lab))
+        show.model = name
+
+    def _choose(self, name: Any, request: gr.Request) -> Iterator[Update]:
+        """Another model: its own settings."""
+        _, show = self.here(request)
+        before = show.model
+        try:
+            if name not in CATALOGUE:
+                raise RequestError("Choose one of the models of the list.")
+            yield {self.notices["Model"]: notice("Loading …")}
+            yield from self.bring(show, name)
+            wish, lab = Wish.of(name), StableDiffusionLab(name)
+            tells = self.pace.in_words(lab.loaded, wish.request(lab, wish.prompt))
+            yield {**self.put(wish), self.news: pack_news(f"{lab.loaded.model.title} is ready. {tells}", drawing=False)}
+        except REFUSALS as refusal:
+            yield {**self.refused(refusal, "Model"), self.model: before or self.default.model}
+
+    def _read_tokens(self, name: Any, prompt: Any, request: gr.Request) -> Any:
+        """What the model reads of the words, while they are written."""
+        _, show = self.here(request)
+        if show.model != name or not isinstance(prompt, str):
+            return gr.skip()
+        return pack_tokens(StableDiffusionLab(show.model).tokens(prompt[: SETTINGS.max_prompt_characters]))
+
+    # --- drawing -------------------------------------------------------------------------------------------------
+
+    def _ready(self, request: gr.Request, *values: Any) -> Iterator[Update]:
+        """The page was opened: a first picture, by itself where the model is small."""
+        try:
+            self.sessions.visitor(str(request.session_hash))
+            _, show = self.here(request)
+            wish = Wish.read(values)
+            if CATALOGUE[wish.model].bytes >= SMALL:
+                size = CATALOGUE[wish.model].bytes / 1e9
+                yield {
+                    self.news: pack_news(f"Press Draw. {CATALOGUE[wish.model].title} is loaded first ({size:.1f} GB).")
+                }
+                wish = dataclasses.replace(wish, model="tiny")
+                yield from self.bring(show, "tiny")
+                return
+            yield from self._work(request, "one", "", wish)
+        except (*REFUSALS, FullHouse) as refusal:
+            yield self.refused(refusal)
+
+    def _draw(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
+        try:
+            data, wish = event._data, Wish.read(values)
+            if not wish.lock:
+                wish = dataclasses.replace(wish, seed=random.randrange(2**32))
+                yield {self.seed: wish.seed}
+            if data.get("mode") == "grid":
+                visitor, show = self.here(request)
+                yield from self.bring(show, wish.model)
+                yield from draw_grid(self, visitor, show, wish, data.get("x"), data.get("y"))
+            else:
+                second = str(data.get("second") or "")
+                yield from self._work(request, "two" if data.get("mode") == "two" else "one", second, wish)
+        except REFUSALS as refusal:
+            yield self._failed(request, refusal)
+
+    def _another(self, request: gr.Request, *values: Any) -> Iterator[Update]:
+        try:
+            wish = dataclasses.replace(Wish.read(values), seed=random.randrange(2**32))
+            yield {self.seed: wish.seed, self.news: pack_news("Another seed …", drawing=True)}
+            yield from self._work(request, "one", "", wish)
+        except REFUSALS as refusal:
+            yield self._failed(request, refusal)
+
+    def _start_from(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
+        """A picture of the tab is to be the beginning, all of it or with a part made anew."""
+        try:
+            _, show = self.here(request)
+            picked = self.home.beginning(request, event._data)
+            show.beginning = picked
+            begin: Begin = "noise" if picked is None else "part" if picked.mask is not None else "picture"
+            height, width = picked.image.shape[-2:]
+            wish = dataclasses.replace(Wish.read(values), begin=begin, height=height, width=width)
+            yield {self.controls["begin"]: begin, self.controls["height"]: height, self.controls["width"]: width}
+            yield from self._work(request, "one", "", wish)
+        except REFUSALS as refusal:
+            yield self._failed(request, refusal)
+
+    def _failed(self, request: gr.Request, why: Exception) -> Update:
+        if isinstance(why, OutOfMemory):
+            self.here(request)[1].smaller = why.smaller
+        return self.refused(why)
+
+    def _work(self, request: gr.Request, mode: str, second: str, wish: Wish) -> Iterator[Update]:
+        """Draw one prompt, or two from the same noise, every step of them."""
+        visitor, show = self.here(request)
+        yield from self.bring(show, wish.model)
+        lab, prompts = StableDiffusionLab(wish.model), [wish.prompt, second] if mode == "two" else [wish.prompt]
+        requests = [wish.request(lab, prompt) for prompt in prompts]
+        image, mask, words = show.start(wish.begin, wish.height, wish.width)
+        runs = [generate(lab.loaded, each, image, mask) for each in requests]
+        run, tokens = show.begin(), [lab.tokens(prompt) for prompt in prompts]
+        slots = [
+            {"prompt": each.prompt, "tokens": tokens_meta(read), "seeds": each.seeds}
+            for each, read in zip(requests, tokens, strict=True)
+        ]
+        said = (NO_WORDS if not all(prompt.strip() for prompt in prompts) else "") + _cut_in_words(tokens)
+        scheduler = SCHEDULERS[wish.scheduler].title
+        yield {
+            self.stage: show.tell(pack_begin(run, mode, slots, wish.images, scheduler, words)),
+            self.tokens: pack_tokens(tokens[0]),
+            self.news: pack_news(f"Drawing; {self.pace.in_words(lab.loaded, requests[0], len(requests))}"),
+            **dict.fromkeys(self.notices.values(), ""),
+        }
+        steps: list[list[Any]] = [[] for _ in requests]
+        kind = "text" if image is None else "img2img" if mask is None else "inpaint"
+        with closing(in_line(lab.loaded, interleaved(runs))) as events:
+            for event in events:
+                visitor.touch()
+                if show.run != run:  # another wish came meanwhile, and is at work on its own
+                    return
+                if show.stopped:
+                    break
+                if isinstance(event, Waiting):
+                    yield {self.news: pack_news(event.words)}
+                    continue
+                slot, step = event
+                steps[slot].append(step)
+                read = sum(not token.cut for token in tokens[slot])
+                scale = requests[slot].guidance_scale if requests[slot].guided else 1.0
+                yield {self.stage: show.tell(pack_step(step, run, slot, scale, read))}
+                if show.stopped:
+                    break
+        yield {self.stage: show.tell(self._end(visitor, show, requests, steps, said, kind))}
+        self.pace.learn(lab.loaded, requests[0], steps[0][-1] if steps[0] else None)
+
+    def _end(
+        self, visitor: Visitor, show: Show, requests: list[Request], steps: list[list[Any]], said: str, kind: Any
+    ) -> str:
+        """The last word on a run; what was finished is in the gallery."""
+        desk, last = visitor.diffusion, [each[-1] for each in steps if each]
+        desk.steps = steps[0]
+        counts = [len(each) for each in steps]
+        if not last or any(step.index < step.total for step in last):
+            at = f" at step {last[0].index} of {last[0].total}" if last else ""
+            return pack_end(show.run, f"Stopped{at}; what is there can be scrubbed.", steps=counts)
+        before = {kept.number for kept in desk.gallery}
+        ids = [
+            [str(kept.number) for kept in desk.keep(step, request, show.model, kind)]
+            for step, request in zip(last, requests, strict=True)
+        ]
+        dropped = [str(number) for number in before - {kept.number for kept in desk.gallery}]
+        seconds = sum(step.seconds for step in last)
+        words = " ".join(dict.fromkeys(step.words for step in last if step.words))
+        total = sum(len(step.seeds) for step in last)
+        status = f"{said}{total} {'picture' if total == 1 else 'pictures'} in {seconds:.1f} s. {words}".strip()
+        return pack_end(
+            show.run,
+            status,
+            wrong=bool(words),
+            steps=counts,
+            ids=ids,
+            knobs=in_words(requests[0]),
+            dropped=dropped,
+        )
+
+    def _stop(self, request: gr.Request) -> str:
+        """The run notices after its step, and keeps what is there."""
+        _, show = self.here(request)
+        show.stopped = True
+        return pack_news("Stopping …")
+
+    def _missing(self, request: gr.Request) -> str:
+        _, show = self.here(request)
+        return pack_again([*show.messages[:1], *show.cells.values(), *show.messages[1:]])
+
+    def _smaller(self, request: gr.Request) -> Update:
+        """The smaller setting that was offered when the memory did not suffice."""
+        _, show = self.here(request)
+        if show.smaller is None:
+            return {self.news: pack_news("There is nothing smaller to take.", wrong=True)}
+        each = show.smaller
+        taken: Update = {self.controls[name]: getattr(each, name) for name in ("images", "height", "width")}
+        return taken | {self.news: pack_news("Smaller now: press Draw.", smaller=False)}
+
+    # --- from the Schedules tab ----------------------------------------------------------------------------------
+
+    def take_schedule(self, config: ScheduleConfig, request: gr.Request, *_: Any) -> Update:
+        """A schedule chosen elsewhere. This model knows noise by the timestep numbers of its own schedule, so another
+        one could only be refused: said plainly.
+        """
+        self.sessions.visitor(str(request.session_hash))
+        _, show = self.here(request)
+        trained = CATALOGUE[show.model or self.default.model]
+        if config.make() == ScheduleConfig("scaled_linear").make():
+            said = f"{config.title} is what {trained.title} was trained on: nothing to change."
+        else:
+            said = (
+                f"{trained.title} was trained on scaled linear, β 0.00085 … 0.012, T = 1000, and is told how noisy its "
+                f"input is by that schedule's timestep numbers. On {config.title} the same number means "
+                "another noise, so it keeps its own; choose a scheduler to change where the steps fall."
+            )
+        return {self.news: pack_news(said), self.notices["Picture"]: notice(said)}
+
+
+def _tell(what: str) -> str:
+    """JavaScript that tells the stage of something done to a control of Gradio's."""
+    return f'() => {{ document.dispatchEvent(new CustomEvent("playground:diffusion-{what}")); }}'
+
+
+def _cut_in_words(tokens: Sequence[Sequence[Any]]) -> str:
+    cut = sum(token.cut for read in tokens for token in read)
+    return f"{cut} {'token was' if cut == 1 else 'tokens were'} cut: the model does not see them. " if cut else ""
+
+
+def warm_up() -> None:
+    """What the tab needs first, before anyone opens it."""
+    lab = StableDiffusionLab("tiny")
+    with TURNS.work():
+        pack_model(lab.loaded, "")

@@ -1,0 +1,154 @@
+"""StableDiffusionLab: defaults of the model, tokens, sweeps and grids."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from playground.stable_diffusion.grid import GridCell
+from playground.stable_diffusion.lab import StableDiffusionLab
+from playground.stable_diffusion.request import RequestError
+from playground.stable_diffusion.schedulers import SchedulerError
+from tests.stable_diffusion.tiny import PROMPT, tiny
+
+torch.set_num_threads(1)
+LAB = StableDiffusionLab(tiny())
+
+
+def drawn(**knobs: Any) -> torch.Tensor:
+    *_, step = LAB.generate(PROMPT, **{"steps": 2, "preview": "none", **knobs})
+    assert step.images is not None
+    return step.images
+
+
+def test_the_three_lines_of_the_readme() -> None:
+    for step in LAB.generate(PROMPT, steps=3, guidance_scale=4.0, seed=0):
+        assert step.images is not None
+        assert step.images.shape == (1, 3, 32, 32)
+    assert step.index == step.total
+    assert step.images is not None
+    assert 0 <= float(step.images.min()) < float(step.images.max()) <= 1
+
+
+def test_the_model_fills_in_what_is_not_said() -> None:
+    request = LAB.request(PROMPT, seed=7, images=3)
+    assert (request.steps, request.guidance_scale, request.scheduler) == (20, 3.0, "pndm")
+    assert (request.height, request.width, request.seeds) == (32, 32, (7, 8, 9))
+    assert LAB.request(PROMPT, seeds=[4, 4, 1]).seeds == (4, 4, 1)
+    with pytest.raises(RequestError, match="No such knob: sampler"):
+        LAB.request(PROMPT, sampler="ddim")
+
+
+def test_refusals_come_before_any_work() -> None:
+    with pytest.raises(RequestError, match="multiple of 8"):
+        LAB.generate(PROMPT, width=33)
+    with pytest.raises(SchedulerError, match="PNDM with 1 step"):
+        LAB.generate(PROMPT, steps=1)
+    with pytest.raises(SchedulerError, match="PNDM with 1 step"):
+        LAB.grid(PROMPT, ("steps", [8, 1]))
+
+
+# ---- Tokens
+
+
+def test_tokens_are_the_models_own() -> None:
+    tokens = LAB.tokens(PROMPT)
+    tokenizer = tiny().pipeline.tokenizer
+    ids = tokenizer(PROMPT, padding="max_length", max_length=tokenizer.model_max_length).input_ids
+    assert [ids[t.position] for t in tokens] == [t.id for t in tokens]
+    assert [t.text for t in tokens] == PROMPT.split()
+    assert not any(t.cut for t in tokens)
+    assert LAB.tokens("") == ()
+
+
+def test_what_does_not_fit_is_cut() -> None:
+    words = "seven " * 40
+    tokens = LAB.tokens(words)
+    tokenizer = tiny().pipeline.tokenizer
+    seen = tokenizer(words, truncation=True, max_length=tokenizer.model_max_length).input_ids
+    kept = [t for t in tokens if not t.cut]
+    assert len(tokens) == 40
+    assert [t.id for t in kept] == seen[1:-1]
+    assert [t.cut for t in tokens] == sorted(t.cut for t in tokens)
+
+
+# ---- Sweeps and grids
+
+
+def finished(cells: Any) -> dict[tuple[int, int], GridCell]:
+    return {(cell.row, cell.column): cell for cell in cells if cell.finished}
+
+
+def test_a_sweep_is_the_pictures_of_its_scales() -> None:
+    cells = list(LAB.guidance_sweep(PROMPT, [1.0, 3.0, 8.0], steps=2, seed=3, preview="decode"))
+    ends = finished(cells)
+    assert list(ends) == [(0, 0), (0, 1), (0, 2)]
+    assert [c.done for c in ends.values()] == [1, 2, 3]
+    assert len(cells) == 3 * 4  # every step of every picture: 3 calls of PNDM, and the end
+    for cell in ends.values():
+        assert cell.image is not None
+        assert torch.equal(cell.image, drawn(guidance_scale=cell.x, seed=3)[0])
+        assert (cell.total, cell.y) == (3, None)
+
+
+def test_a_grid_of_any_two_axes() -> None:
+    ends = finished(LAB.grid(PROMPT, ("word", ["seven", "two"]), ("seed", [1, 5]), steps=2, preview="none"))
+    assert list(ends) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    cell = ends[1, 1]
+    assert (cell.x, cell.y, cell.request.prompt) == ("two", 5, "a red two on a blue background")
+    assert cell.request.seeds == (5,)
+    assert cell.image is not None
+    assert ends[0, 0].image is not None
+    assert torch.equal(ends[0, 0].image, drawn(seed=1)[0])
+    ends = finished(LAB.grid(PROMPT, ("scheduler", ["ddim", "heun"]), ("steps", [2, 3]), preview="none", seed=9))
+    assert torch.equal(ends[1, 0].image, drawn(scheduler="ddim", steps=3, seed=9)[0])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (("prompt", ["a"]), None, "No axis 'prompt'"),
+        (("steps", []), None, "has no values"),
+        (("word", ["nine", "two"]), None, "does not have 'nine'"),
+        (("steps", [2]), ("steps", [3]), "Both axes"),
+        (("seed", list(range(9))), ("steps", list(range(2, 10))), "72 pictures are too many"),
+        (("seed", [2.5]), None, "2.5 is none"),
+        (("steps", ["many"]), None, "whole number"),
+    ],
+)
+def test_grids_that_are_refused(x: Any, y: Any, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        LAB.grid(PROMPT, x, y)
+
+
+def test_a_grid_can_be_left_in_the_middle_of_a_picture() -> None:
+    run = LAB.guidance_sweep(PROMPT, [1.0, 3.0], steps=8)
+    assert not next(run).finished
+    run.close()  # type: ignore[attr-defined]
+    assert next(run, None) is None
+
+
+# ---- For the diagram
+
+
+def test_the_shapes_are_those_of_the_run() -> None:
+    request = LAB.request(PROMPT, images=2, steps=2, height=40, width=32)
+    text, unet, scheduler, vae = LAB.parts(request)
+    seen: list[Any] = []
+    hook = tiny().pipeline.unet.register_forward_pre_hook(
+        lambda _, args, options: seen.append((tuple(args[0].shape), tuple(options["encoder_hidden_states"].shape))),
+        with_kwargs=True,
+    )
+    *_, step = LAB.generate(PROMPT, images=2, steps=2, height=40, width=32)
+    hook.remove()
+    assert seen[0] == (unet.input, text.output)
+    assert step.images is not None
+    assert (tuple(step.latents.shape), tuple(step.images.shape)) == (scheduler.output, vae.output)
+    assert unet.weights == sum(w.numel() for w in tiny().pipeline.unet.parameters())
+    assert LAB.parts(LAB.request(PROMPT, guidance_scale=1.0))[1].input == (1, 8, 8, 8)
+
+
+def test_expected_seconds_grow_with_the_work() -> None:
+    few, many = LAB.request(PROMPT, steps=4), LAB.request(PROMPT, steps=9, images=4)
+    assert LAB.expected_seconds(few) > 0
+    assert LAB.expected_seconds(many) == pytest.approx(8 * LAB.expected_seconds(few))  # 10 calls of 4 against 5 of 1

@@ -1,0 +1,118 @@
+"""Every scheduler on a model's own schedule, against diffusers' from_config on the published configuration."""
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+
+from playground.diffusion.sampling import SAMPLERS, import_diffusers
+from playground.stable_diffusion.digits.pipeline import make_scheduler
+from playground.stable_diffusion.schedulers import SCHEDULERS, SchedulerError, allowed, level, make
+
+# scheduler_config.json of CompVis/stable-diffusion-v1-4, word for word
+PUBLISHED = {
+    "_class_name": "PNDMScheduler",
+    "_diffusers_version": "0.7.0.dev0",
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "num_train_timesteps": 1000,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+    "trained_betas": None,
+    "clip_sample": False,
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("steps", [2, 5, 50])
+def test_the_scheduler_that_from_config_gives(name: str, steps: int) -> None:
+    ours = make(name, PUBLISHED, steps)
+    algorithm = {"algorithm_type": "sde-dpmsolver++"} if name == "dpm++_sde" else {}
+    theirs = getattr(import_diffusers(), SCHEDULERS[name].class_name).from_config(PUBLISHED, **algorithm)
+    theirs.set_timesteps(steps)
+    assert torch.equal(ours.timesteps, theirs.timesteps)
+    if hasattr(theirs, "sigmas"):
+        assert torch.equal(ours.sigmas, theirs.sigmas)
+    changed = (
+        {"lower_order_final"} if name == "dpm++_2s" else set()
+    )  # which that class would set itself, with a warning
+    private = {key for key in ours.config if key.startswith("_")}
+    assert {k: v for k, v in ours.config.items() if k not in private | changed} == {
+        k: v for k, v in theirs.config.items() if k not in private | changed
+    }
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_configuration_that_was_saved_and_read_gives_the_same(name: str, tmp_path: Any) -> None:
+    built = make_scheduler()
+    built.save_pretrained(tmp_path)
+    read = type(built).from_pretrained(tmp_path)
+    one, other = make(name, built.config, 7), make(name, read.config, 7)
+    assert torch.equal(one.timesteps, other.timesteps)
+    private = {key for key in one.config if key.startswith("_")}
+    assert {k: v for k, v in one.config.items() if k not in private} == {
+        k: v for k, v in other.config.items() if k not in private
+    }
+    assert not one.config.get("clip_sample", False)
+
+
+def test_every_scheduler_of_diffusers_that_fits_is_there() -> None:
+    compatible = {kind.__name__ for kind in make_scheduler().compatibles}
+    left_out = {"LMSDiscreteScheduler", "DPMSolverSDEScheduler", "EDMEulerScheduler"}
+    assert {kind.class_name for kind in SCHEDULERS.values()} == compatible - left_out
+
+
+def test_names_are_those_of_the_other_tabs() -> None:
+    for name in SAMPLERS.keys() & SCHEDULERS.keys():
+        assert SAMPLERS[name].title == SCHEDULERS[name].title
+        assert SAMPLERS[name].stochastic == SCHEDULERS[name].stochastic
+    assert {"pndm", "ddim", "ddpm", "dpm++", "unipc", "heun", "euler"} <= SCHEDULERS.keys()
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("steps", [2, 3, 20])
+def test_calls_are_counted(name: str, steps: int) -> None:
+    assert len(make(name, PUBLISHED, steps).timesteps) == SCHEDULERS[name].calls(steps)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_one_step_is_refused_where_it_would_be_at_the_clean_end(name: str) -> None:
+    kind = SCHEDULERS[name]
+    if kind.min_steps == 1:
+        assert float(make(name, PUBLISHED, 1).timesteps[0]) > 900
+        return
+    theirs = getattr(import_diffusers(), kind.class_name).from_config(PUBLISHED)
+    theirs.set_timesteps(1)
+    assert float(theirs.timesteps[0]) < 10  # the reason
+    with pytest.raises(SchedulerError, match="at the clean end of the schedule"):
+        make(name, PUBLISHED, 1)
+
+
+def test_what_else_is_refused() -> None:
+    with pytest.raises(SchedulerError, match="Unknown scheduler 'lms'"):
+        make("lms", PUBLISHED, 20)
+    with pytest.raises(SchedulerError, match="do not fit into a schedule of T = 1000"):
+        make("ddim", PUBLISHED, 1001)
+    zero = PUBLISHED | {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    with pytest.raises(SchedulerError, match="zero terminal SNR"):
+        make("pndm", zero, 20)
+    assert "pndm" not in allowed(zero)
+    for name in allowed(zero):
+        scheduler = make(name, zero, 20)
+        assert scheduler.config.rescale_betas_zero_snr
+        assert int(scheduler.timesteps[0]) == 999
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_level_says_how_much_noise_is_left(name: str) -> None:
+    scheduler = make(name, PUBLISHED, 10)
+    levels = [level(scheduler, k, t) for k, t in enumerate(scheduler.timesteps)]
+    firsts = levels[:: scheduler.order]
+    assert all(alpha**2 + sigma**2 == pytest.approx(1) for alpha, sigma in firsts)
+    assert all(a[1] >= b[1] for a, b in itertools.pairwise(firsts))
+    scale = scheduler.scale_model_input(torch.ones(1), scheduler.timesteps[0])
+    if float(scale) != 1:  # this class keeps x at σ/α scale: what the network sees has α² + σ² = 1
+        assert float(scale) == pytest.approx(levels[0][0], rel=1e-4)
