@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.5's architecture with weights at random and any width: what it draws is noise, its costs are real."""
+"""Stable Diffusion 1.5's architecture at any width, weights at random: what it draws is noise, its costs are real."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ HEADS = 8
 
 
 def random_pipeline(widths: tuple[int, int, int, int], text_width: int, vae_widths: tuple[int, ...], size: int) -> Any:
-    """A StableDiffusionPipeline block for block as 1.5: four levels, two blocks each, words at the upper three and in the
-    middle, four latent channels, a VAE that halves three times, a text encoder of 12 layers and 77 tokens.
+    """A StableDiffusionPipeline block for block as 1.5: four levels, two blocks each, words at the upper three and
+    in the middle, four latent channels, a VAE that halves three times, a text encoder of 12 layers and 77 tokens.
 
     Its own has widths 320, 640, 1280, 1280, text 768, VAE 128, 256, 512, 512. `size`: pixels.
     """
@@ -74,6 +74,6 @@ def random_pipeline(widths: tuple[int, int, int, int], text_width: int, vae_widt
 
 
 def at_width(part: int, size: int = 512) -> Any:
-    """1.5 with each layer 1/`part` as wide."""
-    widths = 320 // part, 640 // part, 1280 // part, 1280 // part
-    return random_pipeline(widths, 768 // part, tuple(w // part for w in (128, 256, 512, 512)), size)
+    """1.5 with each layer about 1/`part` as wide: the groups that are normalised together have 32 channels or more."""
+    a, b, c = (-(-width // part // 32) * 32 for width in (320, 640, 1280))
+    return random_pipeline((a, b, c, c), 768 // part, tuple(max(32, w // part) for w in (128, 256, 512, 512)), size)

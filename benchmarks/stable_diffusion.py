@@ -3,8 +3,8 @@
     python -m benchmarks.stable_diffusion [--model tiny|sd15|sd14|quarter|…] [--device cpu|cuda] [--steps N]
                                           [--repeats N] [--json FILE|-] [--quick]
 
-`quarter`: Stable Diffusion 1.5's architecture at a quarter of its width, weights at random, 512×512. A full-width U-Net
-costs some 16 times more, the rough previews the same, so their share there is an upper bound for the real one. Ratios
+`quarter`: Stable Diffusion 1.5's architecture at about a quarter of its width, weights at random, 512×512. A full-width U-Net
+costs some 12 times more, the rough previews the same, so their share there is an upper bound for the real one. Ratios
 are of medians, the runs alternate; on a processor they are of processor time, one thread.
 """
 

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "ui": {*LABS, "diffusion", "settings", "sessions", "turns"},
     "sessions": {*LABS, "diffusion", "settings"},
     **{lab: {"diffusion", "settings", "storage", "turns"} for lab in LABS},
+    "stable_diffusion": {"mnist", "diffusion", "settings", "storage", "turns"},  # its tiny model draws MNIST's digits
     "schedules": {"toy", "mnist", "diffusion", "settings", "storage", "turns"},  # what schedules do to their data
     "diffusion": {"settings"},
     "settings": set(),

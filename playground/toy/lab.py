@@ -36,7 +36,7 @@ from playground.toy.snapshot import Field, LossByTimestep, Snapshot
 BOX_MARGIN = 0.1  # x̂0 may leave the data's bounding box by this share of its size, and no further
 FORMAT = "diffusion-playground/toy/1"
 MAX_STEP = 10**9  # of a file's experiment
-SCHEDULE_KNOBS = ("schedule", "timesteps", "beta_start", "beta_end", "rescale_betas_zero_snr")
+SCHEDULE_KNOBS = ("schedule", "timesteps", "beta_start", "beta_end", "rescale_betas_zero_snr", "custom_schedule")
 RESTARTS = ("dataset", "points", "n_points", "seed", "conditional", "network", "training.prediction")
 
 

@@ -45,7 +45,7 @@ diffusion is involved, and it shows: CLIP is content with much that no one would
 """,
     "From a picture": r"""
 *Start from it* (img2img; SDEdit, Meng et al. 2022): the picture's latents are noised part of the way, and the words take
-over from there. *Repaint a part*: outside of what you cover, every state is replaced by the picture noised to that level,
+over from there. *Repaint*: outside of what you cover, every state is replaced by the picture noised to that level,
 so what grows inside has to fit.
 """,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from typing import Any
 
 import gradio as gr
@@ -17,6 +16,7 @@ from playground.stable_diffusion.picture import read_png
 from playground.turns import TURNS, in_turns
 from playground.ui.common import QUIET, REFUSALS
 from playground.ui.live.diffusion import clip_corner, pack_painted, pack_table, pack_word
+from playground.ui.stable_diffusion_show import ended
 
 LONG: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-clip"}
 SHOWN = 8  # pictures of the table: the newest
@@ -54,7 +54,7 @@ class ClipCorner:
         try:
             self.desk(request)
             caption = str(event._data.get("caption") or "")[:MAX_CAPTION]
-            with closing(in_turns(paint_by_clip(caption, PAINTING_STEPS))) as steps:
+            with ended(in_turns(paint_by_clip(caption, PAINTING_STEPS))) as steps:
                 for step in steps:
                     yield pack_painted(step.image, step.step, step.steps, step.similarity)
             yield pack_word("Done. What CLIP likes is not always what one would call a picture.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from playground.sessions import Visitor
@@ -17,7 +16,7 @@ from playground.stable_diffusion.schedulers import SCHEDULERS
 from playground.ui.common import Update
 from playground.ui.live.diffusion import pack_begin, pack_cell, pack_end, pack_news, pack_tokens, tokens_meta
 from playground.ui.stable_diffusion_knobs import Wish, in_words, read_axis
-from playground.ui.stable_diffusion_show import Show
+from playground.ui.stable_diffusion_show import Show, ended
 
 if TYPE_CHECKING:
     from playground.ui.stable_diffusion_tab import StableDiffusionTab
@@ -48,22 +47,20 @@ def draw_grid(tab: StableDiffusionTab, visitor: Visitor, show: Show, wish: Wish,
         **dict.fromkeys(tab.notices.values(), ""),
     }
     done = 0
-    with closing(in_line(lab.loaded, _steps(lab.loaded, cells))) as events:
+    with ended(in_line(lab.loaded, _steps(lab.loaded, cells))) as events:
         for event in events:
             visitor.touch()
             if show.run != run:
                 return
-            if show.stopped:
-                break
             if isinstance(event, Waiting):
                 yield {tab.news: pack_news(event.words)}
-                continue
-            cell, step = event
-            done += step.index == step.total
-            message = _cell(visitor, show, cell, step, done)
-            if step.index == step.total:
-                show.cells[cell.row, cell.column] = message
-            yield {tab.stage: message}
+            else:
+                cell, step = event
+                done += step.index == step.total
+                message = _cell(visitor, show, cell, step, done)
+                if step.index == step.total:
+                    show.cells[cell.row, cell.column] = message
+                yield {tab.stage: message}
             if show.stopped:
                 break
     whole = done == len(cells)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +19,7 @@ from torch.nn import functional as F
 from playground.stable_diffusion import DenoisingStep, Request, RequestError
 from playground.ui.stable_diffusion_knobs import Begin
 
+Step = TypeVar("Step")
 MASK_SIDE = 128  # of the sheet on which a part is covered
 MAX_PIXELS_TEXT = 30_000  # characters of base64: 128×128 bytes are 21,848
 
@@ -69,7 +73,7 @@ class Show:
         if begin == "noise":
             return None, None, ""
         if self.beginning is None or (begin == "part" and self.beginning.mask is None):
-            button = "Repaint a part" if begin == "part" else "Start from it"
+            button = "Repaint" if begin == "part" else "Start from it"
             raise RequestError(f"There is no picture to start from yet: choose one and press “{button}”.")
         image, mask = self.beginning.at(height, width)
         return image, mask if begin == "part" else None, self.beginning.words
@@ -89,15 +93,19 @@ def mask_from_pixels(pixels: object) -> Tensor:
     return covered
 
 
+@contextmanager
+def ended(steps: Iterator[Step]) -> Iterator[Iterator[Step]]:
+    """`steps`, closed in the end however it comes: a run has to leave its device's line."""
+    try:
+        yield steps
+    finally:
+        if isinstance(steps, Generator):
+            steps.close()
+
+
 def interleaved(runs: list[Iterator[DenoisingStep]]) -> Iterator[tuple[int, DenoisingStep]]:
     """The steps of several runs, one of each in turn, with the run's place."""
-    while runs_left := [(place, run) for place, run in enumerate(runs) if run is not None]:
-        done = 0
-        for place, run in runs_left:
-            step = next(run, None)
-            if step is None:
-                done += 1
-            else:
+    for steps in zip_longest(*runs):
+        for place, step in enumerate(steps):
+            if step is not None:
                 yield place, step
-        if done == len(runs_left):
-            return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -41,7 +40,7 @@ from playground.ui.stable_diffusion_gallery import Gallery
 from playground.ui.stable_diffusion_grid import draw_grid
 from playground.ui.stable_diffusion_knobs import GROUPS, KNOBS, Begin, Wish, in_words
 from playground.ui.stable_diffusion_pace import Pace
-from playground.ui.stable_diffusion_show import Show, interleaved
+from playground.ui.stable_diffusion_show import Show, ended, interleaved
 
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-aside"}
 DRAW: dict[str, Any] = {
@@ -297,21 +296,19 @@ class StableDiffusionTab:
         }
         steps: list[list[Any]] = [[] for _ in requests]
         kind = "text" if image is None else "img2img" if mask is None else "inpaint"
-        with closing(in_line(lab.loaded, interleaved(runs))) as events:
+        with ended(in_line(lab.loaded, interleaved(runs))) as events:
             for event in events:
                 visitor.touch()
                 if show.run != run:  # another wish came meanwhile, and is at work on its own
                     return
-                if show.stopped:
-                    break
                 if isinstance(event, Waiting):
                     yield {self.news: pack_news(event.words)}
-                    continue
-                slot, step = event
-                steps[slot].append(step)
-                read = sum(not token.cut for token in tokens[slot])
-                scale = requests[slot].guidance_scale if requests[slot].guided else 1.0
-                yield {self.stage: show.tell(pack_step(step, run, slot, scale, read))}
+                else:
+                    slot, step = event
+                    steps[slot].append(step)
+                    read = sum(not token.cut for token in tokens[slot])
+                    scale = requests[slot].guidance_scale if requests[slot].guided else 1.0
+                    yield {self.stage: show.tell(pack_step(step, run, slot, scale, read))}
                 if show.stopped:
                     break
         yield {self.stage: show.tell(self._end(visitor, show, requests, steps, said, kind))}
@@ -368,7 +365,7 @@ class StableDiffusionTab:
 
     # --- from the Schedules tab ----------------------------------------------------------------------------------
 
-    def take_schedule(self, config: ScheduleConfig, request: gr.Request, *_: Any) -> Update:
+    def take_schedule(self, config: ScheduleConfig, request: gr.Request, *values: Any) -> Update:
         """A schedule chosen elsewhere. This model knows noise by the timestep numbers of its own schedule, so another
         one could only be refused: said plainly.
         """

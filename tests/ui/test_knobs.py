@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from playground.diffusion.schedule_config import CUSTOM
 from playground.toy import PRESETS, LabError, ToyConfig
 from playground.toy.link import DEFAULTS
 from playground.ui.knobs import GROUPS, KNOBS, NOTHING, OWN, Knob
@@ -35,8 +36,9 @@ def test_every_path_is_a_knob_of_the_config_and_there_once() -> None:
     paths = [knob.path for knob in KNOBS]
     assert len(set(paths)) == len(paths)
     assert set(paths) <= set(DEFAULTS)
-    # Muon steps convolutions, and a perceptron has none.
-    assert set(DEFAULTS) - {"training.optimizer"} == set(paths), "and every knob of the config is in the table"
+    # Muon steps convolutions, and a perceptron has none; a schedule is brought from its own tab.
+    hidden = {"training.optimizer", "custom_schedule"}
+    assert set(DEFAULTS) - hidden == set(paths), "and every knob of the config is in the table"
     assert [knob for group in GROUPS.values() for knob in group] == list(KNOBS)
 
 
@@ -62,6 +64,8 @@ def test_what_is_shown_can_be_set(knob: Knob) -> None:
             changes["sampling.steps"] = 2
         if knob.path == "sampling.spacing":
             changes["sampling.sampler"] = "dpm++"
+        if clean == CUSTOM:
+            changes["custom_schedule"] = {"name": "laplace"}
         config = ToyConfig().changed(**changes)
         assert knob.value(config) == value
         assert knob.clean(knob.value(config)) == clean

@@ -19,6 +19,7 @@ LATENT_NOISE = 0.06  # of the latents' standard deviation: the decoder learns to
 KL_WEIGHT = 2e-6
 INK_WEIGHT = 6.0  # most of a picture is background
 L1_WEIGHT = 0.1
+WHITENING = 4_096  # pictures whose latents are brought to mean 0 and variance 1
 PAIRS = 0.25  # of the pictures have two digits: the smaller strokes are the harder ones
 
 
@@ -45,12 +46,12 @@ def train_vae(folder: Path, recipe: Recipe = RECIPE) -> Iterator[TrainStep]:
     training = Training("vae", vae, loss, recipe, folder)
     yield from run(training)
     finished: Any = training.average
-    whiten(finished, writer)
+    whiten(finished, writer, WHITENING)
     finished.half().save_pretrained(folder / "vae")
 
 
 @torch.no_grad()
-def whiten(vae: Any, writer: Writer, n: int = 4_096) -> None:
+def whiten(vae: Any, writer: Writer, n: int) -> None:
     """Fold a shift and a scale of each latent channel into the 1×1 convolutions beside the latents: mean 0, variance 1,
     which is what a diffusion model expects; and let the encoder's own standard deviation be the noise it was trained
     with, which img2img adds.

@@ -27,20 +27,20 @@ function diagram() {
   find(".pg-diagram").classList.toggle("pg-idle", !step);
   if (model) {
     note("text_encoder", model.text_encoder); note("vae", model.vae);
-    shapeText("tokens", `${model.tokens} tokens`);
+    shapeText("tokens", `${model.tokens} ids`);
   }
   if (!step) return;
   const { meta, arrays } = step, guided = arrays.uncond != null, copies = guided ? 2 : 1, n = imagesOf(slot);
   note("words", slot.prompt ? `“${slot.prompt}”` : "no words");
-  shapeText("tokens", `${copies}×${model.tokens} tokens`);
-  shapeText("states", `${copies}×${model.tokens}×${model.width}`);
+  shapeText("tokens", `${copies}×${model.tokens} ids`);
+  shapeText("states", `${copies * n}×${model.tokens}×${model.width}`);
   const latents = arrays.latents ? shapeOf(arrays.latents) : "";
   for (const name of ["xt", "x0"]) shapeText(name, latents);
-  shapeText("eps", latents && `${copies}×(${latents})`);
+  shapeText("eps", arrays.latents ? [copies * n, ...arrays.latents.shape.slice(1)].join("×") : "");
   shapeText("push", guided ? `× ${+meta.guidance_scale.toFixed(2)}` : "");
   shapeText("guided", guided ? "+ ε∅" : "");
   shapeText("image", arrays.images ? shapeOf(arrays.images) : "");
-  note("unet", `${meta.calls} ${meta.calls === 1 ? "call" : "calls"} of ${copies * n}`);
+  note("unet", `${meta.calls} ${meta.calls === 1 ? "call" : "calls"}`);
   const next = slot.steps[Math.min(S.k + 1, slot.steps.length - 1)];
   note("scheduler", meta.t < 0 ? `${S.run.scheduler}, done` : `${S.run.scheduler}: t = ${Math.round(meta.t)}${next && next !== step ? ` → ${next.meta.t < 0 ? "end" : Math.round(next.meta.t)}` : ""}`);
   note("loop", `step ${Math.min(meta.index, meta.total)} of ${meta.total}${S.run.start ? `; begun from ${S.run.start}` : ""}`);

@@ -55,8 +55,6 @@ root.innerHTML = `
       <button type="button" class="pg-chip" data-do="repaint" title="cover a part of the chosen picture: only that is drawn anew (inpainting)">Repaint</button>
       <button type="button" class="pg-chip" data-do="use" title="put all knobs to what made the chosen picture, its seed among them">Settings</button>
       <button type="button" class="pg-chip" data-do="save" title="save the chosen picture with its settings inside">PNG</button>
-      <button type="button" class="pg-chip" data-do="open" title="read the settings from a PNG; or drop one on the page">Open PNG</button>
-      <input type="file" class="pg-open" accept="image/png" hidden>
     </div>
   </section>
   <aside class="pg-charts" aria-label="Charts">
@@ -73,7 +71,9 @@ root.innerHTML = `
   </aside>
   <section class="pg-diagram" aria-label="Stable Diffusion, with the numbers of this run"></section>
   <section class="pg-gallery" aria-label="Gallery of this session">
-    <div class="pg-bar"><b>Gallery</b> <span class="pg-small pg-gallery-words">pictures of this session</span></div>
+    <div class="pg-bar"><b>Gallery</b> <span class="pg-small pg-gallery-words">pictures of this session</span><span class="pg-spring"></span>
+      <button type="button" class="pg-chip" data-do="open" title="read the settings from a PNG; or drop one anywhere on the page">Open a PNG</button>
+      <input type="file" class="pg-open" accept="image/png" hidden></div>
     <div class="pg-shelf" role="list"></div>
   </section>
   <dialog class="pg-paper" aria-labelledby="pg-diff-paper-title">

@@ -61,7 +61,14 @@ def pack_scene(lab: ToyLab, look: str, link: str, running: bool) -> str:
     config = lab.config
     meta = {
         "run": lab.run,
-        "key": [lab.run, config.schedule, config.timesteps, config.beta_end, config.rescale_betas_zero_snr],
+        "key": [
+            lab.run,
+            config.schedule,
+            config.timesteps,
+            config.beta_end,
+            config.rescale_betas_zero_snr,
+            config.custom_schedule,
+        ],
         "link": link,
         "running": running,
         "warning": lab.schedule.warning,

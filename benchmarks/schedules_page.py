@@ -1,0 +1,85 @@
+"""The Schedules tab, measured from outside: a knob to repainted curves, what scrubbing costs, how soon it is up.
+
+python -m benchmarks.schedules_page
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.machine import describe
+from benchmarks.toy_page import CHROMIUM_ARGS, app, scrub, serving
+from tests.browser.chromium import HELP, find
+
+WARM_UP_SECONDS = 20.0  # the app loads what takes long in the background, once it is up
+TURNS = 25
+FIRST = "() => Number(document.querySelector('[data-testid=schedules-live]')?.dataset.curves) > 0"
+# From the event on a slider to the frame after the last of six panels was drawn; the request is part of it.
+TURN = """async (turns) => {
+  const canvas = document.querySelector('[data-testid=schedules-live]'), taken = [];
+  const knob = document.querySelector('.pg-card[data-name=linear] [data-field=beta_end] input[type=range]');
+  for (let k = 0; k < turns; k++) {
+    const before = canvas.dataset.curves, began = performance.now();
+    knob.value = 500 + 8 * k; knob.dispatchEvent(new Event('input', {bubbles: true}));
+    while (canvas.dataset.curves === before) await new Promise(requestAnimationFrame);
+    taken.push([performance.now() - began, Number(canvas.dataset.answered)]);
+    await new Promise((wait) => setTimeout(wait, 400));
+  }
+  return taken;
+}"""
+# The frames that a second has on this machine where a page does next to nothing: what any page could paint at most.
+BARE = """async () => {
+  let frames = 0; const end = performance.now() + 2000;
+  while (performance.now() < end) { await new Promise(requestAnimationFrame); frames++; }
+  return frames / 2;
+}"""
+
+
+def run() -> dict[str, Any]:
+    """Milliseconds, frames and requests, by what they are of. Raises RuntimeError where there is no browser."""
+    browser_path = find()
+    if browser_path is None:
+        raise RuntimeError(HELP)
+    with serving(app()) as (port, _), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=CHROMIUM_ARGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(120_000)
+        page.goto(f"http://127.0.0.1:{port}")
+        page.wait_for_timeout(1e3 * WARM_UP_SECONDS)
+        bare = page.evaluate(BARE)
+        began = time.perf_counter()
+        page.get_by_role("tab", name="Schedules").click()
+        page.wait_for_function(FIRST)
+        opened = time.perf_counter() - began
+        page.locator(".pg-schedules [data-do=play]").click()
+        page.wait_for_timeout(1_500)
+        found = {"tab to first curves, s": round(opened, 2), **_turn(page)}
+        painted, requests = scrub(page, page.get_by_test_id("schedules-live"))
+        browser.close()
+    return found | {
+        "scrubbing, painted frames/s": round(painted, 1),
+        "scrubbing, requests": requests,
+        "an idle page's frames/s here": bare,
+    }
+
+
+def _turn(page: Page) -> dict[str, float]:
+    """A knob turned, four schedules at T = 1000, six panels."""
+    taken = page.evaluate(TURN, TURNS)
+    whole, answered = zip(*taken, strict=True)
+    return {
+        "knob to repainted curves, median ms": round(statistics.median(whole), 1),
+        "knob to repainted curves, worst ms": round(max(whole), 1),
+        "of it until the answer, median ms": round(statistics.median(answered), 1),
+    }
+
+
+if __name__ == "__main__":
+    print(describe(), file=sys.stderr)
+    print(json.dumps(run(), indent=1))
