@@ -3,9 +3,9 @@
     python -m benchmarks.stable_diffusion [--model tiny|sd15|sd14|quarter|…] [--device cpu|cuda] [--steps N]
                                           [--repeats N] [--json FILE|-] [--quick]
 
-`quarter`: Stable Diffusion 1.5's architecture at about a quarter of its width, weights at random, 512×512. A full-width U-Net
-costs some 12 times more, the rough previews the same, so their share there is an upper bound for the real one. Ratios
-are of medians, the runs alternate; on a processor they are of processor time, one thread.
+`quarter`: Stable Diffusion 1.5's architecture at about a quarter of its width, weights at random, 512×512. A full-width
+U-Net costs some 12 times more, the rough previews the same, so their share there is an upper bound for the real one.
+Ratios are of medians, the runs alternate; on a processor they are of processor time, one thread.
 """
 
 from __future__ import annotations
@@ -148,7 +148,6 @@ def figures(loaded: Loaded, timing: Timing) -> list[Figure]:
     tiny = loaded.model.name == "tiny"
     guided = "guided " if loaded.model.defaults.guidance_scale > 1 else ""
     return [
-        Figure("bare pipeline, seconds an image", f"{timing.live:.2f}", f"{timing.bare:.2f}", timing.bare),
         Figure(
             f"{timing.calls} {guided}calls, ours, seconds an image",
             f"{timing.live:.2f}",

@@ -55,12 +55,13 @@ def _decoder() -> Any:
     return vae
 
 
-@torch.inference_mode()
 def similarity(pictures: Tensor, captions: Sequence[str]) -> Tensor:
     """(N, captions) cosines between `pictures` (N, 3, 32, 32) in [0, 1] and words. Raises ClipError."""
     if not 1 <= len(captions) <= MAX_CAPTIONS or not 1 <= len(pictures) <= MAX_PICTURES:
         raise ClipError(f"The table takes 1 to {MAX_PICTURES} pictures and 1 to {MAX_CAPTIONS} captions.")
-    return tiny_clip().similarity(pictures * 2 - 1, list(captions))
+    clip = tiny_clip()  # loaded outside inference mode, or `paint_by_clip` could not take gradients through it
+    with torch.inference_mode():
+        return clip.similarity(pictures * 2 - 1, list(captions))
 
 
 def paint_by_clip(caption: str, steps: int = 150, seed: int = 0) -> Iterator[ClipStep]:

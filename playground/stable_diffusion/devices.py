@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 
 Kind = Literal["cuda", "mps", "cpu"]
+PARTS = ("text_encoder", "unet", "scheduler", "vae")  # of a pipeline, that take time
 
 SMALL = 100_000_000  # bytes of weights in half precision: below, nothing is gained by halving or moving them
 # Bytes that the VAE's decoder needs at its widest, for each pixel of a picture, in half precision: some six feature
@@ -111,6 +115,22 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize()
     elif device == "mps":
         torch.mps.synchronize()
+
+
+@dataclass
+class Clock:
+    """Seconds by part of the pipeline."""
+
+    device: str
+    parts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
+
+    @contextmanager
+    def time(self, part: str) -> Iterator[None]:
+        """Add the seconds until the device is done with what happens meanwhile."""
+        begun = time.perf_counter()
+        yield
+        synchronize(self.device)
+        self.parts[part] += time.perf_counter() - begun
 
 
 def _main_memory() -> tuple[int, int]:

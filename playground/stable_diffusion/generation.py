@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,13 +18,12 @@ from torch import Tensor
 from playground.diffusion.prediction import Prediction, to_eps, to_x0
 from playground.stable_diffusion import schedulers
 from playground.stable_diffusion.attention import Recorder, recording
-from playground.stable_diffusion.devices import free_memory, synchronize
+from playground.stable_diffusion.devices import Clock, free_memory
 from playground.stable_diffusion.models import Loaded
 from playground.stable_diffusion.preview import decode, linear, to_rgb
 from playground.stable_diffusion.request import Request, RequestError
 from playground.stable_diffusion.start import begin
 
-PARTS = ("text_encoder", "unet", "scheduler", "vae")  # that take time
 # What diffusers calls the three things a U-Net may have learnt to predict
 PREDICTIONS: dict[str, Prediction] = {"epsilon": "noise", "sample": "x0", "v_prediction": "v"}
 
@@ -88,22 +85,6 @@ class DenoisingStep:
         """Its Euclidean length (N,); 0 where nothing guides."""
         guidance = self.guidance
         return torch.zeros(len(self.eps_cond)) if guidance is None else guidance.flatten(1).norm(dim=1)
-
-
-@dataclass
-class Clock:
-    """Seconds by part of the pipeline."""
-
-    device: str
-    parts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
-
-    @contextmanager
-    def time(self, part: str) -> Iterator[None]:
-        """Add the seconds until the device is done with what happens meanwhile."""
-        begun = time.perf_counter()
-        yield
-        synchronize(self.device)
-        self.parts[part] += time.perf_counter() - begun
 
 
 def check(loaded: Loaded, request: Request, init_image: Tensor | None = None, mask: Tensor | None = None) -> None:
@@ -257,6 +238,8 @@ def denoise(
 
 def as_eps(prediction: Prediction, output: Tensor, z: Tensor, alpha: float, sigma: float) -> Tensor:
     """What the U-Net said (N, C, h, w), as noise ε̂, float32 in main memory."""
+    if prediction == "noise":
+        return output.to("cpu", torch.float32, copy=True)
     return to_eps(to_x0(prediction, output.float(), z, alpha, sigma), z, alpha, sigma).cpu()
 
 

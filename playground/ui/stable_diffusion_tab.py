@@ -372,7 +372,8 @@ class StableDiffusionTab:
         self.sessions.visitor(str(request.session_hash))
         _, show = self.here(request)
         trained = CATALOGUE[show.model or self.default.model]
-        if config.make() == ScheduleConfig("scaled_linear").make():
+        trained_on = ScheduleConfig("scaled_linear")
+        if dataclasses.replace(config, beta_start=None, beta_end=None) == trained_on and config.knobs() == trained_on.knobs():
             said = f"{config.title} is what {trained.title} was trained on: nothing to change."
         else:
             said = (

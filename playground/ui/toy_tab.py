@@ -52,6 +52,7 @@ class ToyTab:
         self.notices: dict[str, gr.HTML] = {}
         self.controls: dict[str, Control] = {}
         self.links: dict[str, gr.Button] = {}
+        self.groups: dict[str, gr.Accordion] = {}
         self._lay_out()
         self._wire()
 
@@ -71,7 +72,8 @@ class ToyTab:
                 )
                 self.notices["Recipe"] = gr.HTML(notice(PRESETS["fast"].about), elem_classes="pg-notice")
                 for name in GROUPS:
-                    with gr.Accordion(name, open=name in ("Data", "Learning"), elem_classes="pg-group"):
+                    is_open = name in ("Data", "Learning")
+                    with gr.Accordion(name, open=is_open, elem_classes="pg-group") as self.groups[name]:
                         self._lay_out_group(name)
         with gr.Accordion("How it works", open=False, elem_id="how") as self.how, gr.Tabs() as self.how_tabs:
             for title, text in HOW_IT_WORKS.items():
@@ -110,7 +112,7 @@ class ToyTab:
     def _wire(self) -> None:
         events, knobs = self.stage, [self.controls[k.path] for k in KNOBS]
         everything = [self.scene, self.news, self.preset, self.recipe, *self.notices.values(), *knobs]
-        self.takes = everything
+        self.takes = [*everything, self.groups["Noise"]]
         events.ready(self._ready, outputs=everything, **ASIDE)
         events.train(
             self._train,
@@ -219,7 +221,7 @@ class ToyTab:
             visitor.lab.update(schedule=CUSTOM, custom_schedule=config.to_dict())
             return f"Brought from Schedules: {config.title}."
 
-        return self._attempt(request, "Noise", take)
+        return {**self._attempt(request, "Noise", take), self.groups["Noise"]: gr.Accordion(open=True)}
 
     def _explaining(self, title: str) -> Callable[[], Update]:
         return lambda: {self.how: gr.Accordion(open=True), self.how_tabs: gr.Tabs(selected=title)}

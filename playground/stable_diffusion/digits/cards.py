@@ -43,7 +43,7 @@ def write_cards(folder: Path, n: int) -> dict[str, Any]:
 def open_pipeline(folder: Path) -> Any:
     """The StableDiffusionPipeline in `folder`, in float32, without a progress bar."""
     pipeline = import_diffusers("StableDiffusionPipeline").StableDiffusionPipeline.from_pretrained(
-        folder, torch_dtype=torch.float32, local_files_only=True, use_safetensors=True
+        folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
@@ -63,12 +63,13 @@ def pictures(pipeline: Any, judge: PictureReader, n: int, seed: int = 0) -> dict
         prompts = [f"a {stroke} black {DIGITS[k % 10]} on a white background".replace("  ", " ") for k in range(n // 4)]
         drawn = paint(pipeline, prompts, seed, **options)
         figures[f"ink, {stroke or 'no'} stroke word"] = float((1 - drawn).mean() / 2)
-    for negative in ("", "blue", "blue background"):
-        prompts = [f"a white {DIGITS[k % 10]}" for k in range(n // 2)]
-        drawn = paint(pipeline, prompts, seed, negative_prompt=[negative] * len(prompts), **options)
-        figures[f"blue backgrounds, negative prompt {negative!r}"] = float(
-            (judge.answers(drawn)[:, 4] == BLUE).double().mean()
-        )
+    for negative in ("", "blue", "a six on a blue background"):
+        prompts = [f"a {DIGITS[k % 10]}" for k in range(n // 2)]
+        answers = judge.answers(paint(pipeline, prompts, seed, negative_prompt=negative, **options))
+        figures[f"blue, negative prompt {negative!r}"] = {
+            "digit": float((answers[:, 2] == BLUE).double().mean()),
+            "background": float((answers[:, 4] == BLUE).double().mean()),
+        }
     rng = random.Random(seed)
     scenes = [draw_scene(rng, 1.0) for _ in range(n // 2)]
     drawn = paint(pipeline, [s.caption for s in scenes], seed, **options)

@@ -127,12 +127,16 @@ def single_scenes(n: int, seed: int, seen: bool) -> list[Scene]:
 
 
 @torch.inference_mode()
-def paint(pipeline: Any, prompts: list[str], seed: int = 0, batch: int = 40, **options: Any) -> Tensor:
+def paint(
+    pipeline: Any, prompts: list[str], seed: int = 0, batch: int = 40, negative_prompt: str = "", **options: Any
+) -> Tensor:
     """(N, 3, 32, 32) in [-1, 1]: one picture of each prompt, by the pipeline itself."""
     done = []
     for k in range(0, len(prompts), batch):
         generators = [torch.Generator().manual_seed(seed + j) for j in range(k, min(k + batch, len(prompts)))]
-        images = pipeline(prompts[k : k + batch], generator=generators, output_type="pt", **options).images
+        part = prompts[k : k + batch]
+        negative = [negative_prompt] * len(part)
+        images = pipeline(part, negative_prompt=negative, generator=generators, output_type="pt", **options).images
         done.append(images * 2 - 1)
     return torch.cat(done)
 

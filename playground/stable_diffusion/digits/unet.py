@@ -73,9 +73,7 @@ def load_parts(folder: Path) -> tuple[Any, Any, Any]:
         if not (folder / part).is_dir():
             raise RunError(f"{folder} has no {part} yet: train the vae and clip first, with the same --out.")
     local: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
-    vae = import_diffusers("AutoencoderKL").AutoencoderKL.from_pretrained(
-        folder / "vae", torch_dtype=torch.float32, **local
-    )
+    vae = import_diffusers("AutoencoderKL").AutoencoderKL.from_pretrained(folder / "vae", dtype=torch.float32, **local)
     text_encoder = transformers.CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, **local)
     tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
     vae.requires_grad_(False).eval().to(memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
 // The Stable Diffusion diagram, with the shapes, the seconds and the pictures of the run on the stage, at the slider's step.
 
 const part = (name, title, note) => `<div class="pg-part" data-part="${name}"><b>${title}</b><span data-note="${name}">${note}</span><i data-seconds="${name}"></i></div>`;
-const thumb = (view, title) => `<button type="button" class="pg-thumb" data-view="${view}" title="${VIEWS[view] ? VIEWS[view][2] : ""}"><canvas data-thumb="${view}" width="48" height="48"></canvas><span>${title}</span></button>`;
+const thumb = (view, title) => `<button type="button" class="pg-thumb" data-view="${view}" aria-label="${VIEWS[view][1]}: show it large" title="${VIEWS[view][2]}"><canvas data-thumb="${view}" width="48" height="48"></canvas><span>${title}</span></button>`;
 const arrow = (name, glyph = "→") => `<div class="pg-arrow" aria-hidden="true"><span>${glyph}</span><i data-shape="${name}"></i></div>`;
 const BACK = `<svg class="pg-back" viewBox="0 0 100 12" preserveAspectRatio="none" aria-hidden="true"><path d="M99 0V7H1V1" /></svg>`;
 

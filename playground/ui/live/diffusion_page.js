@@ -62,12 +62,13 @@ root.innerHTML = `
       <div><dt>step</dt><dd data-stat="step">–</dd></div><div><dt title="of the U-Net; with guidance each one is a doubled batch">calls</dt><dd data-stat="calls">–</dd></div>
       <div><dt title="of computing">seconds</dt><dd data-stat="seconds">–</dd></div><div><dt title="of the chosen picture">seed</dt><dd data-stat="seed">–</dd></div>
     </dl>
-    <figure><figcaption>How hard the words pull <small>‖ε with words − ε∅‖</small></figcaption>
+    <figure data-for="one two"><figcaption>How hard the words pull <small>‖ε with words − ε∅‖</small></figcaption>
       <canvas data-chart="norm" role="img" aria-label="Length of the guidance direction at each step"></canvas></figure>
-    <figure><figcaption>Signal and noise <small>ᾱ grey, 1 − ᾱ blue</small></figcaption>
+    <figure data-for="one two"><figcaption>Signal and noise <small>ᾱ grey, 1 − ᾱ blue</small></figcaption>
       <canvas data-chart="levels" role="img" aria-label="Share of signal and of noise at each step"></canvas></figure>
     <p class="pg-look pg-model-words"></p>
-    <p class="pg-look">Point at a word to see where it acts. Raise the guidance: the words pull harder, first for the better, then for the worse.</p>
+    <p class="pg-look" data-for="grid">Every cell starts from the same noise (unless the seed changes). Click one, and all knobs stand as they did for it.</p>
+    <p class="pg-look" data-for="one two">Point at a word to see where it acts. Raise the guidance: the words pull harder, first for the better, then for the worse.</p>
   </aside>
   <section class="pg-diagram" aria-label="Stable Diffusion, with the numbers of this run"></section>
   <section class="pg-gallery" aria-label="Gallery of this session">

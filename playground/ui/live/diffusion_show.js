@@ -51,7 +51,7 @@ function large(g, slot, step, x, y, side, colours) { // the chosen one; its chan
 function paintOne(g, width, height, colours) {
   const [slot] = slotsShown(), step = stepOf(slot), n = imagesOf(slot), narrow = width < 560;
   const side = step.arrays.images ? step.arrays.images.shape[3] : 32;
-  const most = narrow ? width : Math.min(height - CAPTION, n > 1 ? 0.58 * width : width), tile = whole(most, side);
+  const most = narrow ? width : Math.min(height - CAPTION, n > 1 ? 0.58 * width : width), tile = narrow ? Math.floor(most) : whole(most, side);
   const title = VIEWS[S.view][1], where = `${title} · ${standing(slot)}`;
   const rest = width - tile - APART, others = n < 2 ? null : narrow ? fit(n, width, width / Math.min(n, 4)) : fit(n, rest, tile);
   const used = n < 2 ? tile : narrow ? width : tile + APART + others.columns * (others.tile + GAP) - GAP, left = Math.max(0, Math.floor((width - used) / 2));
@@ -70,7 +70,8 @@ function paintOne(g, width, height, colours) {
 
 function paintTwo(g, width, height, colours) {
   const slots = slotsShown(), narrow = width < 560, n = imagesOf(slots[0]), half = narrow ? width : (width - APART) / 2;
-  const box = narrow ? half : height - CAPTION, { columns, tile } = fit(n, half, box);
+  const box = narrow ? half : height - CAPTION, { columns, tile: most } = fit(n, half, box);
+  const first = slots[0].steps[0], tile = whole(most, first && first.arrays.images ? first.arrays.images.shape[3] : 32);
   let bottom = 0;
   slots.forEach((slot, i) => {
     const x0 = narrow ? 0 : i * (half + APART), y0 = narrow ? i * (CAPTION + Math.ceil(n / columns) * (tile + GAP) + 6) : 0;

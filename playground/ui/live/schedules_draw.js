@@ -81,7 +81,10 @@ page.addEventListener("keydown", (event) => {
     for (let k = 0; k < COLUMNS; k += STRIDE) D.heights[k] ??= heightAt(k); // the keys move a whole curve
     const height = Math.max(0, Math.min(1, D.heights[D.place - D.place % STRIDE] + up));
     D.place -= D.place % STRIDE;
-    for (let k = 0; k < COLUMNS; k++) if (k % STRIDE && Math.abs(k - D.place) < STRIDE) D.heights[k] = null; // straight to its neighbours
+    for (let k = 0; k < COLUMNS; k++) {
+      if (k % STRIDE && Math.abs(k - D.place) < STRIDE) D.heights[k] = null; // straight to its neighbours
+      else if (D.heights[k] != null) D.heights[k] = (k < D.place ? Math.max : Math.min)(height, D.heights[k]); // it pushes the others along: a curve that falls stays one
+    }
     D.heights[D.place] = height;
     smooth();
   }

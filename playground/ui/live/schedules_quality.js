@@ -85,9 +85,9 @@ function drawFacets() {
   const { figure, floor } = S.chart, groups = S.chart.points.length ? facetsNow() : [{ title: "Press Measure: error against network calls, sampler by sampler", lines: [] }];
   const has = (p) => p[figure] != null && p[figure] > 0, seen = S.chart.points.filter(has), colours = ink();
   const values = [...seen.map((p) => p[figure]), ...(figure === "distance" && floor ? [floor] : [])].map(Math.log10);
-  const y = values.length ? [Math.floor(Math.min(...values) * 2) / 2 - 0.1, Math.ceil(Math.max(...values) * 2) / 2 + 0.1] : [-3, 0.5], x = [Math.log10(3.2), Math.log10(170)];
+  const y = values.length ? [Math.floor(Math.min(...values) * 2) / 2 - 0.1, Math.ceil(Math.max(...values) * 2) / 2 + 0.1] : [-3, 0.5], x = [Math.log10(2.6), Math.log10(170)];
   while (facets.children.length < groups.length) facets.append(make("figure", {}, make("figcaption"), make("div", { className: "pg-facet" }), make("p", { className: "pg-small pg-facet-note" })));
-  while (facets.children.length > groups.length) facets.lastChild.remove();
+  while (facets.children.length > groups.length) { plotly.purge(facets.lastChild.children[1]); facets.lastChild.remove(); }
   groups.forEach(({ title, lines }, k) => {
     const [caption, div, note] = facets.children[k].children;
     caption.textContent = title;
@@ -106,8 +106,11 @@ function drawFacets() {
     note.textContent = missing.length ? `${missing[0]}${missing.length > 1 ? ` (and ${missing.length - 1} more left out)` : ""}` : "";
     note.title = missing.join("\n");
   });
-  const legend = lines => lines.map(({ name, color }) => { const mark = make("i"); mark.style.background = color; return make("span", {}, mark, document.createTextNode(name)); });
-  find(".pg-quality-legend").replaceChildren(...(groups[0].lines.length ? legend(groups[0].lines) : []));
+  find(".pg-quality-legend").replaceChildren(...groups[0].lines.map(({ name, color }) => {
+    const mark = make("i");
+    mark.style.background = color;
+    return make("span", {}, mark, document.createTextNode(name));
+  }));
 }
 
 // --- in diffusers' words ----------------------------------------------------------------------------------------------------------

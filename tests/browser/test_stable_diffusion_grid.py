@@ -1,0 +1,58 @@
+"""Side by side: sweeps and grids fill in, two prompts share their noise, and what cannot be is said."""
+
+from tests.browser.diffusion_page import FINISHED, DiffusionPage, differ
+
+pytest_plugins = ["tests.browser.diffusion_fixtures"]
+
+
+def test_a_sweep_fills_in_and_a_cell_gives_its_settings(diffusion: DiffusionPage) -> None:
+    diffusion.press("Grid")
+    diffusion.page.get_by_label("values along x").fill("1, 4, 7.5")
+    diffusion.page.get_by_label("what changes along y").select_option("steps")
+    diffusion.page.get_by_label("values along y").fill("3, 6")
+    diffusion.finished_by(lambda: diffusion.press("Draw"))
+    assert diffusion.data("cells") == 6
+    cells = diffusion.places("cell")
+    assert [(cell["row"], cell["column"]) for cell in cells] == [(r, c) for r in range(2) for c in range(3)]
+    assert differ(diffusion.shown(cells[0]), diffusion.shown(cells[2]))
+    box = diffusion.canvas.bounding_box()
+    assert box
+    diffusion.page.mouse.click(box["x"] + cells[2]["x"] + 9, box["y"] + cells[2]["y"] + 9)
+    diffusion.page.wait_for_function("() => [...document.querySelectorAll('input')].some((i) => i.value === '7.5')")
+    assert diffusion.number("guidance scale (s)").input_value() == "7.5"
+    assert diffusion.number("steps").input_value() == "3"
+
+
+def test_two_prompts_on_the_same_noise(diffusion: DiffusionPage) -> None:
+    diffusion.press("Two prompts")
+    other = diffusion.page.get_by_label("the other prompt")
+    assert other.input_value() == "a red three on a blue background"
+    other.fill("a green seven on a blue background")
+    diffusion.finished_by(lambda: other.press("Enter"))
+    last, places = diffusion.data("k"), diffusion.places()
+    assert len(places) == 8
+    assert differ(diffusion.shown(places[0]), diffusion.shown(places[4]))
+    diffusion.scrub(0)
+    diffusion.press("xₜ")
+    diffusion.still()
+    assert not differ(diffusion.shown(places[1]), diffusion.shown(places[5])), "the same noise"
+    assert last == 21
+
+
+def test_what_cannot_be_drawn_is_said_and_the_picture_stays(diffusion: DiffusionPage) -> None:
+    before = diffusion.large()
+    number = diffusion.number("steps")
+    number.fill("1")
+    number.press("Enter")
+    diffusion.notice("PNDM with 1 step would ask the network once").first.wait_for()
+    assert not differ(diffusion.large(), before)
+    diffusion.prompt.fill("red " * 2_500)
+    diffusion.prompt.press("Enter")
+    diffusion.notice("10,000 characters").first.wait_for()
+    diffusion.until(FINISHED)
+    number.fill("4")
+    diffusion.draw("")
+    assert "No words" in diffusion.status()
+    diffusion.draw("a thick seven " * 12)
+    assert "cut" in diffusion.status()
+    assert diffusion.page.locator(".pg-token.pg-cut").count() > 3
