@@ -106,7 +106,7 @@ def recipe_code(config: ToyConfig) -> str:
     default, values = ToyConfig().to_dict(), config.to_dict()
     changed: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and isinstance(default[name], dict):
             changed |= {f"{name}.{k}": v for k, v in value.items() if v != default[name][k]}
         elif value != default[name]:
             changed[name] = value

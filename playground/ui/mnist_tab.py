@@ -223,7 +223,8 @@ class MnistTab:
         wish = dataclasses.replace(wishes(values), schedule=CUSTOM, custom_schedule=config.to_dict())
         said = f"Brought from Schedules: {config.title}."
         return {
-            self.scene: self._scene(self._desk(request), wish),
+            # A blank more than what `_ready` sends: a tab not opened yet hears of new values only from then on.
+            self.scene: self._scene(self._desk(request), wish) + "\n",
             self.brought: json.dumps(config.to_dict()),
             self.controls["schedule"]: CUSTOM,
             self.notices["Sampler"]: notice(said),

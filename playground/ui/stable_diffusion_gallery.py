@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import io
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from playground.stable_diffusion.picture import Parameters, PictureError, read_p
 from playground.turns import TURNS
 from playground.ui.common import QUIET, REFUSALS, Update, file_message, notice
 from playground.ui.live.diffusion import pack_news
+from playground.ui.stable_diffusion_foreign import foreign_settings
 from playground.ui.stable_diffusion_knobs import MAX_IMAGES, Wish
 from playground.ui.stable_diffusion_scripts import scripts
 from playground.ui.stable_diffusion_show import Beginning, mask_from_pixels
@@ -99,11 +101,17 @@ class Gallery:
     def _opened(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
         """A PNG from a stranger: its settings, or why they cannot be read. The picture can be started from."""
         try:
+            data = _bytes(event._data.get("base64"))
             with TURNS.work():
-                dropped = read_png(_bytes(event._data.get("base64")))
+                dropped = read_png(data)
             _, show = self.tab.here(request)
             wish = Wish.read(values)
             show.beginning = Beginning(_fitted(dropped.image, wish), "the opened picture")
+            if dropped.parameters is None and (brought := foreign_settings(data)):
+                said = "Settings of another program, as far as they are known here; model and size stay: press Draw."
+                wish = dataclasses.replace(wish, lock=True, begin="noise", **brought)
+                yield {**self.tab.put(wish), self.tab.news: pack_news(said)}
+                return
             if dropped.parameters is None:
                 more = "“Start from: a picture” begins with it."
                 yield {self.tab.news: pack_news(f"{dropped.words} {more}", wrong=True)}

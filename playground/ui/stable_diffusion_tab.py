@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,13 +13,10 @@ import gradio as gr
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.sessions import FullHouse, Sessions, Visitor
 from playground.settings import SETTINGS
-from playground.stable_diffusion import Request, RequestError, StableDiffusionLab
-from playground.stable_diffusion.desk import in_line
+from playground.stable_diffusion import RequestError, StableDiffusionLab
 from playground.stable_diffusion.devices import SMALL, measure
-from playground.stable_diffusion.generation import OutOfMemory, generate
-from playground.stable_diffusion.line import Waiting
+from playground.stable_diffusion.generation import OutOfMemory
 from playground.stable_diffusion.models import CATALOGUE, default_model, loading
-from playground.stable_diffusion.schedulers import SCHEDULERS
 from playground.turns import TURNS
 from playground.ui.common import MATHS, QUIET, REFUSALS, Update, lay_out_code, notice
 from playground.ui.explain_stable_diffusion import HOW_IT_WORKS, RUNNING_CODE
@@ -27,20 +24,17 @@ from playground.ui.live.diffusion import (
     diffusion_channel,
     diffusion_stage,
     pack_again,
-    pack_begin,
-    pack_end,
     pack_model,
     pack_news,
-    pack_step,
     pack_tokens,
-    tokens_meta,
 )
 from playground.ui.stable_diffusion_clip import ClipCorner
 from playground.ui.stable_diffusion_gallery import Gallery
 from playground.ui.stable_diffusion_grid import draw_grid
-from playground.ui.stable_diffusion_knobs import GROUPS, KNOBS, Begin, Wish, in_words
+from playground.ui.stable_diffusion_knobs import GROUPS, KNOBS, Begin, Wish
 from playground.ui.stable_diffusion_pace import Pace
-from playground.ui.stable_diffusion_show import Show, ended, interleaved
+from playground.ui.stable_diffusion_prompts import draw_prompts
+from playground.ui.stable_diffusion_show import Show
 
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-aside"}
 DRAW: dict[str, Any] = {
@@ -50,7 +44,6 @@ DRAW: dict[str, Any] = {
     "concurrency_limit": 16,
     "concurrency_id": "diffusion-draw",
 }
-NO_WORDS = "No words, so nothing to guide by: drawn without guidance. "
 
 
 class StableDiffusionTab:
@@ -274,75 +267,10 @@ class StableDiffusionTab:
         return self.refused(why)
 
     def _work(self, request: gr.Request, mode: str, second: str, wish: Wish) -> Iterator[Update]:
-        """Draw one prompt, or two from the same noise, every step of them."""
+        """Draw one prompt, or two from the same noise."""
         visitor, show = self.here(request)
         yield from self.bring(show, wish.model)
-        lab, prompts = StableDiffusionLab(wish.model), [wish.prompt, second] if mode == "two" else [wish.prompt]
-        requests = [wish.request(lab, prompt) for prompt in prompts]
-        image, mask, words = show.start(wish.begin, wish.height, wish.width)
-        runs = [generate(lab.loaded, each, image, mask) for each in requests]
-        run, tokens = show.begin(), [lab.tokens(prompt) for prompt in prompts]
-        slots = [
-            {"prompt": each.prompt, "tokens": tokens_meta(read), "seeds": each.seeds}
-            for each, read in zip(requests, tokens, strict=True)
-        ]
-        said = (NO_WORDS if not all(prompt.strip() for prompt in prompts) else "") + _cut_in_words(tokens)
-        scheduler = SCHEDULERS[wish.scheduler].title
-        yield {
-            self.stage: show.tell(pack_begin(run, mode, slots, wish.images, scheduler, words)),
-            self.tokens: pack_tokens(tokens[0]),
-            self.news: pack_news(f"Drawing; {self.pace.in_words(lab.loaded, requests[0], len(requests))}"),
-            **dict.fromkeys(self.notices.values(), ""),
-        }
-        steps: list[list[Any]] = [[] for _ in requests]
-        kind = "text" if image is None else "img2img" if mask is None else "inpaint"
-        with ended(in_line(lab.loaded, interleaved(runs))) as events:
-            for event in events:
-                visitor.touch()
-                if show.run != run:  # another wish came meanwhile, and is at work on its own
-                    return
-                if isinstance(event, Waiting):
-                    yield {self.news: pack_news(event.words)}
-                else:
-                    slot, step = event
-                    steps[slot].append(step)
-                    read = sum(not token.cut for token in tokens[slot])
-                    scale = requests[slot].guidance_scale if requests[slot].guided else 1.0
-                    yield {self.stage: show.tell(pack_step(step, run, slot, scale, read))}
-                if show.stopped:
-                    break
-        yield {self.stage: show.tell(self._end(visitor, show, requests, steps, said, kind))}
-        self.pace.learn(lab.loaded, requests[0], steps[0][-1] if steps[0] else None)
-
-    def _end(
-        self, visitor: Visitor, show: Show, requests: list[Request], steps: list[list[Any]], said: str, kind: Any
-    ) -> str:
-        """The last word on a run; what was finished is in the gallery."""
-        desk, last = visitor.diffusion, [each[-1] for each in steps if each]
-        desk.steps = steps[0]
-        counts = [len(each) for each in steps]
-        if not last or any(step.index < step.total for step in last):
-            at = f" at step {last[0].index} of {last[0].total}" if last else ""
-            return pack_end(show.run, f"Stopped{at}; what is there can be scrubbed.", steps=counts)
-        before = {kept.number for kept in desk.gallery}
-        ids = [
-            [str(kept.number) for kept in desk.keep(step, request, show.model, kind)]
-            for step, request in zip(last, requests, strict=True)
-        ]
-        dropped = [str(number) for number in before - {kept.number for kept in desk.gallery}]
-        seconds = sum(step.seconds for step in last)
-        words = " ".join(dict.fromkeys(step.words for step in last if step.words))
-        total = sum(len(step.seeds) for step in last)
-        status = f"{said}{total} {'picture' if total == 1 else 'pictures'} in {seconds:.1f} s. {words}".strip()
-        return pack_end(
-            show.run,
-            status,
-            wrong=bool(words),
-            steps=counts,
-            ids=ids,
-            knobs=in_words(requests[0]),
-            dropped=dropped,
-        )
+        yield from draw_prompts(self, visitor, show, wish, [wish.prompt, second] if mode == "two" else [wish.prompt])
 
     def _stop(self, request: gr.Request) -> str:
         """The run notices after its step, and keeps what is there."""
@@ -372,8 +300,9 @@ class StableDiffusionTab:
         self.sessions.visitor(str(request.session_hash))
         _, show = self.here(request)
         trained = CATALOGUE[show.model or self.default.model]
-        trained_on = ScheduleConfig("scaled_linear")
-        if dataclasses.replace(config, beta_start=None, beta_end=None) == trained_on and config.knobs() == trained_on.knobs():
+        own = ScheduleConfig("scaled_linear")
+        same = all(getattr(config, f) == getattr(own, f) for f in ("name", "timesteps", "rescale_betas_zero_snr"))
+        if same and config.knobs() == own.knobs():
             said = f"{config.title} is what {trained.title} was trained on: nothing to change."
         else:
             said = (
@@ -387,11 +316,6 @@ class StableDiffusionTab:
 def _tell(what: str) -> str:
     """JavaScript that tells the stage of something done to a control of Gradio's."""
     return f'() => {{ document.dispatchEvent(new CustomEvent("playground:diffusion-{what}")); }}'
-
-
-def _cut_in_words(tokens: Sequence[Sequence[Any]]) -> str:
-    cut = sum(token.cut for read in tokens for token in read)
-    return f"{cut} {'token was' if cut == 1 else 'tokens were'} cut: the model does not see them. " if cut else ""
 
 
 def warm_up() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from playwright.sync_api import Locator
@@ -54,12 +55,12 @@ class DiffusionPage(ToyPage):
         self.until("(c, k) => Number(c.dataset.k) === k", k)
         self.still()
 
-    def places(self, kind: str = "image") -> list[dict[str, float]]:
+    def places(self, kind: str = "image") -> list[dict[str, Any]]:
         """Where pictures lie on the canvas."""
-        found: list[dict[str, float]] = json.loads(self.canvas.get_attribute("data-places") or "[]")
+        found: list[dict[str, Any]] = json.loads(self.canvas.get_attribute("data-places") or "[]")
         return [place for place in found if place["kind"] == kind]
 
-    def shown(self, place: dict[str, float]) -> Picture:
+    def shown(self, place: dict[str, Any]) -> Picture:
         """What is painted at a place."""
         x, y, width, height = (round(place[name]) for name in ("x", "y", "width", "height"))
         return self.picture()[y + 2 : y + height - 2, x + 2 : x + width - 2].astype(int)

@@ -49,6 +49,7 @@ def test_a_picture_begins_the_next(diffusion: DiffusionPage) -> None:
     assert "begun from picture" in diffusion.page.locator("[data-note=loop]").inner_text()
     assert differ(diffusion.large(), before)
     before = diffusion.large()
+    diffusion.prompt.fill("a green two on a yellow background")
     diffusion.press("Repaint")
     pen = diffusion.page.locator("canvas.pg-pen:visible")
     box = pen.bounding_box()

@@ -2,8 +2,10 @@
 
 import base64
 import dataclasses
+import io
 import json
 import random
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -17,6 +19,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.sessions import Sessions
@@ -24,14 +28,16 @@ from playground.stable_diffusion import RequestError, StableDiffusionLab, models
 from playground.stable_diffusion.generation import OutOfMemory
 from playground.stable_diffusion.lab import Token
 from playground.stable_diffusion.models import CATALOGUE
-from playground.stable_diffusion.picture import read_png, to_png
+from playground.stable_diffusion.picture import Parameters, read_png, to_png
 from playground.stable_diffusion.schedulers import SCHEDULERS
 from playground.toy import LabError
 from playground.ui import stable_diffusion_tab
 from playground.ui.live import diffusion
 from playground.ui.live.diffusion import pack_model, pack_step, tokens_meta
 from playground.ui.live.stage import HERE
-from playground.ui.stable_diffusion_gallery import contact_sheet, settings as settings_of
+from playground.ui.stable_diffusion_foreign import read_parameters
+from playground.ui.stable_diffusion_gallery import contact_sheet
+from playground.ui.stable_diffusion_gallery import settings as settings_of
 from playground.ui.stable_diffusion_knobs import KNOBS, Wish, read_axis
 from playground.ui.stable_diffusion_pace import Pace
 from playground.ui.stable_diffusion_scripts import scripts
@@ -155,7 +161,10 @@ def test_what_no_control_can_say_is_refused(changes: dict[str, Any]) -> None:
         Wish.read(said(**changes))
 
 
-@given(st.lists(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9), min_size=15, max_size=15))
+ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
+
+
+@given(st.lists(ANYTHING, min_size=15, max_size=15))
 @settings(max_examples=60, deadline=None)
 def test_no_value_from_a_stranger_breaks_it(values: list[Any]) -> None:
     assert len(values) == len(said())
@@ -226,7 +235,8 @@ def test_a_part_that_cannot_be_is_refused(pixels: object) -> None:
 
 def test_two_runs_step_in_turn() -> None:
     runs: list[Iterator[Any]] = [iter("ab"), iter("xyz")]
-    assert list(interleaved(runs)) == [(0, "a"), (1, "x"), (0, "b"), (1, "y"), (1, "z")]
+    steps: list[Any] = list(interleaved(runs))
+    assert steps == [(0, "a"), (1, "x"), (0, "b"), (1, "y"), (1, "z")]
 
 
 def test_a_new_run_ends_the_one_before() -> None:
@@ -256,13 +266,7 @@ def test_scripts_are_python() -> None:
     lab = StableDiffusionLab(tiny())
     for name in SCHEDULERS:
         request = lab.request('the "red" \n\\ seven', scheduler=name)
-        compile(scripts(models_parameters(request)), "script", "exec")
-
-
-def models_parameters(request: Any) -> Any:
-    from playground.stable_diffusion.picture import Parameters
-
-    return Parameters("tiny", request)
+        compile(scripts(Parameters("tiny", request)), "script", "exec")
 
 
 # --- from the press to the gallery -----------------------------------------------------------------------------------
@@ -405,7 +409,7 @@ def test_refusals_are_said_and_nothing_is_lost(
     last = news(tab, updates)[-1]
     assert last["wrong"]
     assert last["drawing"] is False
-    assert pytest.importorskip("re").search(words, last["status"])
+    assert re.search(words, last["status"])
     assert told(tab, updates) == []
 
 
@@ -510,17 +514,72 @@ def test_clip_compares_only_what_is_there(tab: StableDiffusionTab) -> None:
 
 
 def test_foreign_pictures_can_be_started_from(tab: StableDiffusionTab) -> None:
-    from io import BytesIO
-
-    from PIL import Image
-
-    out = BytesIO()
+    out = io.BytesIO()
     Image.new("RGB", (100, 60), (200, 30, 30)).save(out, "PNG")
     request = page(tab)
     list(tab.home._opened(request, event(base64=base64.b64encode(out.getvalue()).decode()), *said()))
     _, show = tab.here(request)
     assert show.beginning is not None
     assert show.beginning.image.shape == (3, 32, 32)
+
+
+def test_a_model_that_is_not_there_is_refused_at_its_knob(tab: StableDiffusionTab, tmp_path: Path) -> None:
+    missing = dataclasses.replace(CATALOGUE["sd14"], source=tmp_path / "nothing")
+    request, _ = drawn(tab)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CATALOGUE, "sd14", missing)
+        *_, last = tab._choose("sd14", request)
+    assert "not on this machine" in last[tab.notices["Model"]]
+    assert last[tab.model] == "tiny"
+    assert tab.here(request)[1].model == "tiny"
+    *_, last = tab._choose("tiny", request)
+    assert last[tab.prompt] == PROMPT
+
+
+def test_a_seed_that_is_not_kept_is_shown(tab: StableDiffusionTab) -> None:
+    request = page(tab)
+    first, *rest = tab._draw(request, event(mode="one"), *said(lock=False, **QUICK))
+    begin = told(tab, rest)[0]
+    assert begin["slots"][0]["seeds"] == [first[tab.seed], (first[tab.seed] + 1) % 2**32]
+    first, *rest = tab._another(request, *said(**QUICK))
+    assert told(tab, rest)[0]["slots"][0]["seeds"][0] == first[tab.seed]
+
+
+def test_the_first_picture_comes_by_itself(tab: StableDiffusionTab) -> None:
+    request = SimpleNamespace(session_hash="the first")
+    messages = told(tab, tab._ready(request, *said(**QUICK)))  # type: ignore[arg-type]
+    assert [message["kind"] for message in messages][::6] == ["begin", "end"]
+
+
+WEB_UI = """a red (seven:1.2)
+Negative prompt: blue
+Steps: 12, Sampler: Euler a, CFG scale: 7.5, Seed: 99, Size: 512x512, Model hash: 1a"""
+LINES = st.text(max_size=60).map(lambda text: f"{text}\nSteps: {text}, Seed: {text}, CFG scale: 1")
+
+
+def test_the_web_ui_of_others_is_read_as_far_as_it_goes(tab: StableDiffusionTab) -> None:
+    assert read_parameters(WEB_UI) == {
+        "prompt": "a red (seven:1.2)",
+        "negative_prompt": "blue",
+        "steps": 12,
+        "seed": 99,
+        "guidance_scale": 7.5,
+        "scheduler": "euler_a",
+    }
+    info, out = PngInfo(), io.BytesIO()
+    info.add_text("parameters", WEB_UI)
+    Image.new("RGB", (64, 64)).save(out, "PNG", pnginfo=info)
+    request, _ = drawn(tab)
+    *_, last = tab.home._opened(request, event(base64=base64.b64encode(out.getvalue()).decode()), *said())
+    assert (last[tab.prompt], last[tab.seed], last[tab.controls["width"]]) == ("a red (seven:1.2)", 99, 32)
+    assert "another program" in unpack(last[tab.news])[0]["status"]
+
+
+@given(st.text(max_size=300) | LINES)
+@settings(max_examples=100, deadline=None)
+def test_no_line_of_others_breaks_it(text: str) -> None:
+    changed = dataclasses.replace(Wish.of("tiny"), **read_parameters(text))
+    Wish.read(said(**{name: getattr(changed, name) for name in read_parameters(text)}))
 
 
 def test_warming_up_loads_the_model(tab: StableDiffusionTab) -> None:

@@ -34,6 +34,7 @@ SCRIPTS = (
     "diffusion_show",
     "diffusion_diagram",
     "diffusion_gallery",
+    "diffusion_messages",
     "diffusion",
 )
 PREVIEW_SIDE = 192  # pixels: a preview is shown small and for a moment; the picture itself comes whole

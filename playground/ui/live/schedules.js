@@ -74,10 +74,10 @@ function curvesChanged() {
   settling = setTimeout(() => { refreshSteps(); refreshCode(); }, SETTLE);
 }
 
-function redraw() { // once a frame, however many schedules answered
+function redraw() { // once, however many things changed at a time
   if (drawing) return;
   drawing = true;
-  requestAnimationFrame(() => { drawing = false; if (S.scene && root.offsetParent) { drawPanels(); wake(); } });
+  queueMicrotask(() => { drawing = false; if (S.scene && root.offsetParent) { drawPanels(); wake(); } });
 }
 
 function measureRoom() { // for the pictures: beside the panels on a wide page, as much as they like on a narrow one

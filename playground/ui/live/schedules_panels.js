@@ -29,8 +29,9 @@ function tracesOf(name, x) {
     return names.map((one) => {
       const values = curveOf(card, one), levels = curveOf(card, "log_snr");
       const kept = byLevel || one === "log_snr" ? indices.filter((i) => Math.abs(levels[i]) < INFINITE) : indices;
-      return { type: "scatter", mode: "lines", name: shortName(card), hoverinfo: "skip", x: kept.map((i) => xOf(card, i, byLevel)), y: kept.map((i) => values[i]),
+      const trace = { type: "scatter", mode: "lines", name: shortName(card), hoverinfo: "skip", x: kept.map((i) => xOf(card, i, byLevel)), y: kept.map((i) => values[i]),
         line: { color: line.color, width: one === name ? 1.6 : 1, dash: one === name ? line.dash : "dash" } };
+      return { trace, source: card.curves };
     });
   });
 }
@@ -50,26 +51,28 @@ const CONFIG = { displaylogo: false, doubleClick: false, responsive: false, show
 
 const AT_ONCE = { transition: { duration: 0 }, frame: { duration: 0, redraw: false }, mode: "immediate" };
 
-function drawPanel(panel) { // a promise of what is then on the page
-  if (!plotly || !panel.figure.offsetParent || !good().length || !panel.plot.clientHeight) return null;
-  const [traces, layout] = figureOf(panel), form = JSON.stringify([layout, traces.map(({ name, line }) => [name, line])]);
-  if (panel.form === form) { // only numbers changed: lines alone are moved, a quarter of the work of axes and all
-    const moved = { data: traces.map(({ x, y }) => ({ x, y })), traces: traces.map((_, k) => k) };
-    return plotly.animate(panel.div, moved, AT_ONCE).catch(() => null); // rejected where newer numbers overtook these
+function drawPanel(panel) {
+  if (!plotly || !panel.figure.offsetParent || !good().length || !panel.plot.clientHeight) return;
+  const [lines, layout] = figureOf(panel), traces = lines.map((line) => line.trace), form = JSON.stringify([layout, traces.map(({ name, line }) => [name, line])]);
+  const moved = [...lines.keys()].filter((k) => !panel.form || lines[k].source !== panel.sources[k]);
+  panel.sources = lines.map((line) => line.source);
+  if (panel.form === form) { // only numbers changed: these lines alone are moved, a quarter of the work of axes and all
+    const data = moved.map((k) => ({ x: traces[k].x, y: traces[k].y }));
+    if (moved.length) plotly.animate(panel.div, { data, traces: moved }, AT_ONCE).catch(() => null); // rejected where newer numbers overtook these
+    return;
   }
   panel.form = form;
-  const drawn = plotly.react(panel.div, traces, layout, CONFIG);
+  plotly.react(panel.div, traces, layout, CONFIG);
   if (!panel.ready) {
     panel.ready = true;
     panel.div.on("plotly_relayout", (change) => zoomed(panel, change));
     panel.div.on("plotly_doubleclick", wholeCurves);
   }
-  return drawn;
 }
 
-async function drawPanels() {
+function drawPanels() {
   panels.forEach(captionOf);
-  await Promise.all(panels.map(drawPanel));
+  panels.forEach(drawPanel);
   canvas.dataset.curves = Number(canvas.dataset.curves || 0) + 1;
 }
 

@@ -47,7 +47,11 @@ const qualityActions = {
     trigger("measure", { asked: S.chart.asked, denoiser: find(".pg-denoiser").value, cloud: find(".pg-quality-cloud").value, seed: Number(find(".pg-seed").value),
       samplers, schedules: cards.map((card) => card.curves.meta.config) });
   },
-  stop() { trigger("stop", {}); measuring(false); qualityWord(`Stopped: ${S.chart.points.length} points.`); },
+  stop() {
+    trigger("stop", {});
+    S.chart.asked = null; // what is on its way comes too late
+    measuring(false); qualityWord(`Stopped: ${S.chart.points.length} points.`);
+  },
   chart_csv() {
     const head = ["schedule", "sampler", "calls", "error", "distance", "seconds", "note"], { points, cards, floor } = S.chart;
     const cell = (v) => (v == null ? "" : /[",\n]/.test(String(v)) ? `"${String(v).replaceAll('"', '""')}"` : v);
@@ -59,7 +63,6 @@ const qualityActions = {
 function onMeasured(meta) { // all points so far: messages may be overtaken, the last one is complete
   if (meta.asked !== S.chart.asked) return;
   S.heardAt = performance.now();
-  if (!S.measuring && !meta.done) return; // stopped meanwhile
   if (meta.points) S.chart.points = meta.points;
   if (meta.floor != null) S.chart.floor = meta.floor;
   if (meta.about) S.chart.about = meta.about;

@@ -13,9 +13,8 @@ RECIPE = Recipe(steps=12, batch_size=8, learning_rate=1e-2, warmup_steps=3, opti
 
 def training(folder, recipe=RECIPE):
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(16, 16, 3, 1, 1), nn.SiLU(), nn.Conv2d(16, 16, 1)).to(
-        memory_format=torch.channels_last
-    )
+    network = nn.Sequential(nn.Conv2d(16, 16, 3, 1, 1), nn.SiLU(), nn.Conv2d(16, 16, 1))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(chance):
         x = torch.randn(recipe.batch_size, 16, 4, 4, generator=chance.torch)
