@@ -13,7 +13,8 @@ app: $(VENV)/app.stamp
 
 test: $(VENV)/test.stamp
 	$(PY) tests/browser/chromium.py
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -m "not browser" -n auto --dist loadfile
+	$(PY) -m pytest -q -m browser
 
 # The stamps make a second run quick: pip only runs again when a requirements file is newer.
 $(VENV)/app.stamp: requirements.txt | $(VENV)/bin/activate

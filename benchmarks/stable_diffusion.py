@@ -178,6 +178,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"))
     parser.add_argument("--steps", type=int, help="the model's own by default")
     parser.add_argument("--size", type=int, help="pixels a side; the model's own by default")
+    parser.add_argument("--images", type=int, default=1, help="drawn at once, of one prompt")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one repeat; not for quoting")
     parser.add_argument("--json", metavar="FILE", help="all figures; -: to the standard output")
@@ -189,6 +190,7 @@ def main() -> None:
     defaults = loaded.model.defaults
     request = Request(
         defaults.prompt,
+        seeds=tuple(range(arguments.images)),
         steps=arguments.steps or defaults.steps,
         guidance_scale=defaults.guidance_scale,
         scheduler=defaults.scheduler,

@@ -124,7 +124,7 @@ class StableDiffusionTab:
         stage.start_from(self._start_from, **asking)
         stage.repaint(self._start_from, **asking)
         self.another.click(self._another, **asking)
-        stage.stop(self._stop, outputs=[self.news], queue=False, **QUIET)
+        stage.stop(self._stop, queue=False, **QUIET)
         stage.missing(self._missing, outputs=[stage], queue=False, **QUIET)
         stage.smaller(self._smaller, outputs=self.all, **ASIDE)
         self.model.input(self._choose, inputs=[self.model], outputs=self.all, preprocess=False, **ASIDE)
@@ -272,11 +272,10 @@ class StableDiffusionTab:
         yield from self.bring(show, wish.model)
         yield from draw_prompts(self, visitor, show, wish, [wish.prompt, second] if mode == "two" else [wish.prompt])
 
-    def _stop(self, request: gr.Request) -> str:
-        """The run notices after its step, and keeps what is there."""
+    def _stop(self, request: gr.Request) -> None:
+        """The run notices after its step, keeps what is there, and has the last word."""
         _, show = self.here(request)
         show.stopped = True
-        return pack_news("Stopping …")
 
     def _missing(self, request: gr.Request) -> str:
         _, show = self.here(request)

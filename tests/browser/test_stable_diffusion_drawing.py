@@ -57,7 +57,6 @@ def test_stop_keeps_what_is_there(diffusion: DiffusionPage) -> None:
     diffusion.until("c => Number(c.dataset.done) > 0")
     diffusion.still()
     steps = diffusion.data("steps")
-    print("STEPS", steps)
     assert 100 <= steps < 500
     assert "Stopped at step" in diffusion.status()
     assert diffusion.kept().count() == 5

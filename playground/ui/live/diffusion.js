@@ -94,6 +94,7 @@ function tick(now) {
     S.playedAt = now;
     if (S.k >= totalSteps()) play(false); else setK(S.k + 1);
   }
+  if (S.wordsDirty) { S.wordsDirty = false; words(); } // of steps that come faster than frames, the last one alone
   paint();
   if (S.chartsDirty) { S.chartsDirty = false; charts(); }
   if (S.playing) wake();

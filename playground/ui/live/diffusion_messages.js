@@ -46,7 +46,7 @@ function onStep({ meta, arrays }) {
   if (meta.words) say(meta.words, true);
   progress((meta.index + meta.slot / S.run.slots.length) / meta.total);
   S.chartsDirty = true;
-  words(); wake();
+  S.wordsDirty = true; wake();
 }
 
 function onCell({ meta, arrays }) {
@@ -56,7 +56,7 @@ function onCell({ meta, arrays }) {
   canvas.dataset.cells = [...S.run.grid.cells.values()].filter((cell) => cell.meta.finished).length;
   progress(meta.done / S.run.cells);
   if (meta.id && !S.gallery.some(({ id }) => id === meta.id)) { keep(meta.id, arrays.images, 0, meta.words, meta.prompt, meta.seed); forget(meta.dropped); paintShelf(); }
-  words(); wake();
+  S.wordsDirty = true; wake();
 }
 
 function onEnd({ meta }) {

@@ -94,7 +94,7 @@ const PLAY_SECONDS = 4; // from noise to picture
 const S = {
   model: null, run: null, mode: "one", view: "picture", k: 0, following: true, chosen: 0, slot: 0, tokens: [], token: null, pinned: null,
   drawing: false, playing: false, playedAt: 0, heardAt: 0, room: { width: 0, height: 0 }, places: [], cell: null, gallery: [], selected: null,
-  scheduled: false, chartsDirty: true,
+  scheduled: false, chartsDirty: true, wordsDirty: false,
 };
 const slotsShown = () => (S.run && S.mode !== "grid" && S.run.mode === S.mode ? S.run.slots : []);
 const totalSteps = () => (S.run && S.run.total) || 0;
