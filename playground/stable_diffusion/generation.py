@@ -265,6 +265,8 @@ def preview(loaded: Loaded, request: Request, x0: Tensor) -> tuple[Tensor | None
         return None, ""
     if request.preview == "linear" or loaded.plan.offload:  # offloaded, the VAE would travel at every step
         return linear(loaded.linear_map, x0), ""
+    if loaded.preview_decoder is not None:
+        return to_rgb(loaded.preview_decoder(x0.to(loaded.plan.dtype))), ""
     images, said = decode(loaded.pipeline.vae, x0, loaded.float32_vae)
     return to_rgb(images), said
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from playground.diffusion.sampling import import_diffusers
 from playground.settings import SETTINGS
 from playground.stable_diffusion import attention, hub
 from playground.stable_diffusion.devices import SMALL, Machine, Plan, free_memory, measure, plan, synchronize
+from playground.stable_diffusion.digits.preview import load_preview
 from playground.stable_diffusion.hub import LoadProgress, ModelError
 from playground.stable_diffusion.preview import linear_map
 from playground.stable_diffusion.request import Preview
@@ -154,6 +155,12 @@ class Loaded:
                 self.fast_unet(x, 1, encoder_hidden_states=words, return_dict=False)
                 synchronize(self.plan.device)
         return (time.perf_counter() - begun) / side**2
+
+    @cached_property
+    def preview_decoder(self) -> nn.Module | None:
+        """A quicker decoder for previews, of a model that ships one."""
+        decoder = load_preview(self.model.source) if isinstance(self.model.source, Path) else None
+        return decoder and decoder.to(self.plan.device, self.plan.dtype)
 
     @cached_property
     def linear_map(self) -> Tensor:

@@ -106,6 +106,8 @@ class StableDiffusionTab:
         for knob in (k for k in GROUPS[name] if not k.more):
             self.controls[knob.path] = knob.component(self.default)
         self.notices[name] = gr.HTML("", elem_classes="pg-notice")
+        if name == "Picture":
+            self.brought = gr.HTML("", elem_classes="pg-notice")  # a new run clears the others, this one stays
         if any(k.more for k in GROUPS[name]):
             with gr.Accordion("more", open=False, elem_classes="pg-more"):
                 for knob in (k for k in GROUPS[name] if k.more):
@@ -117,7 +119,7 @@ class StableDiffusionTab:
         self.knobs = [*words, *(self.controls[knob.path] for knob in KNOBS)]
         shown = [stage, self.model_channel, self.tokens, self.news, self.files, *self.notices.values()]
         self.all = [*shown, *self.knobs]
-        self.takes = [self.news, self.notices["Picture"]]
+        self.takes = [self.news, self.brought]
         asking: dict[str, Any] = {"inputs": self.knobs, "outputs": self.all, **DRAW}
         stage.ready(self._ready, **asking)
         stage.draw(self._draw, **asking)
@@ -309,7 +311,7 @@ class StableDiffusionTab:
                 f"input is by that schedule's timestep numbers. On {config.title} the same number means "
                 "another noise, so it keeps its own; choose a scheduler to change where the steps fall."
             )
-        return {self.news: pack_news(said), self.notices["Picture"]: notice(said)}
+        return {self.news: pack_news(said), self.brought: notice(said)}
 
 
 def _tell(what: str) -> str:

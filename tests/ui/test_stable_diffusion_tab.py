@@ -497,14 +497,14 @@ def test_words_typed_become_tokens(tab: StableDiffusionTab) -> None:
 def test_a_schedule_from_elsewhere_is_answered(tab: StableDiffusionTab) -> None:
     request = page(tab)
     own = tab.take_schedule(ScheduleConfig("scaled_linear"), request)
-    assert "nothing to change" in own[tab.notices["Picture"]]
+    assert "nothing to change" in own[tab.brought]
     other = tab.take_schedule(ScheduleConfig("cosine"), request)
-    assert "keeps its own" in other[tab.notices["Picture"]]
+    assert "keeps its own" in other[tab.brought]
 
 
 def test_nothing_of_a_visitor_is_markup(tab: StableDiffusionTab) -> None:
     update = tab.refused(RequestError("<img src=x onerror=alert(1)>"))
-    assert "<img" not in update[tab.notices["Picture"]]
+    assert "<img" not in update[tab.brought]
 
 
 def test_clip_compares_only_what_is_there(tab: StableDiffusionTab) -> None:

@@ -1,5 +1,6 @@
-"""Train the tiny Stable Diffusion: `python -m playground.stable_diffusion.digits vae --out runs/tiny`, then clip, judge
-and unet, with the same folder; then cards measures all four. Killed at any moment, the same command goes on.
+"""Train the tiny Stable Diffusion: `python -m playground.stable_diffusion.digits vae --out runs/tiny`, then clip,
+judge, unet and preview, with the same folder; then cards measures all of them. Killed at any moment, the same command
+goes on.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from pathlib import Path
 
 import torch
 
-from playground.stable_diffusion.digits import cards, clip, judge, unet, vae
+from playground.stable_diffusion.digits import cards, clip, judge, preview, unet, vae
 
 PARTS = {
     "vae": (vae.train_vae, vae.RECIPE),
     "clip": (clip.train_clip, clip.RECIPE),
+    "preview": (preview.train_preview, preview.RECIPE),
     "unet": (unet.train_unet, unet.RECIPE),
     "judge": (judge.train_judge, judge.RECIPE),
 }

@@ -16,6 +16,7 @@ from playground.stable_diffusion.digits.clip import TinyClip, load_clip
 from playground.stable_diffusion.digits.judge import PictureReader, load_judge, paint, reconstruction, shares, truth
 from playground.stable_diffusion.digits.judge import single_scenes as scenes_of
 from playground.stable_diffusion.digits.pictures import PALETTE, TRAINING_DIGITS, Writer
+from playground.stable_diffusion.digits.preview import closeness, load_preview
 from playground.stable_diffusion.digits.run import FORMAT
 from playground.stable_diffusion.digits.words import COLOUR_NAMES, DIGITS, STROKES, draw_scene
 from playground.storage import decode, write_atomically
@@ -26,7 +27,7 @@ BLUE = COLOUR_NAMES.index("blue")
 
 
 def write_cards(folder: Path, n: int) -> dict[str, Any]:
-    """`folder`/PART/card.json for the four parts: how it was made, and its figures over `n` pictures each."""
+    """`folder`/PART/card.json for every part: how it was made, and its figures over `n` pictures each."""
     judge, clip = load_judge(folder), load_clip(folder)
     pipeline = open_pipeline(folder)
     cards: dict[str, Any] = {
@@ -35,6 +36,8 @@ def write_cards(folder: Path, n: int) -> dict[str, Any]:
         "unet": pictures(pipeline, judge, n),
         "judge": reading(judge, n),
     }
+    if decoder := load_preview(folder):
+        cards["preview"] = closeness(decoder, pipeline.vae, n)
     for part, figures in cards.items():
         _write(folder, part, figures)
     return cards

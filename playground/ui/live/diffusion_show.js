@@ -162,7 +162,7 @@ function measure() { // the room for the canvas: on a wide page what is left of 
   const box = find(".pg-diff-square"), wide = window.innerWidth > 900;
   const below = [...root.querySelectorAll(".pg-stage > .pg-bar:not([hidden])")].filter((bar) => bar.offsetTop > box.offsetTop).reduce((sum, bar) => sum + bar.offsetHeight + 5, 0);
   const diagram = find(".pg-diagram").offsetHeight, top = box.getBoundingClientRect().top + window.scrollY;
-  const room = wide ? Math.max(250, Math.floor(window.innerHeight - top - below - diagram - 34)) : Infinity;
+  const room = wide ? Math.min(Math.max(250, Math.floor(window.innerHeight - top - below - diagram - 34)), CAPTION + Math.round(box.clientWidth * 0.6)) : Infinity; // in a tall window no taller than two squares side by side
   S.room = { width: box.clientWidth, height: room };
   S.chartsDirty = true;
   wake();
