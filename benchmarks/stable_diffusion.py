@@ -28,11 +28,10 @@ from benchmarks.random_stable_diffusion import at_width
 from benchmarks.toy import Figure, show
 from playground.stable_diffusion import generation, schedulers
 from playground.stable_diffusion.devices import measure, plan, synchronize
-from playground.stable_diffusion.generation import DenoisingStep
 from playground.stable_diffusion.lab import StableDiffusionLab
 from playground.stable_diffusion.models import CATALOGUE, Defaults, Loaded, Model
 from playground.stable_diffusion.request import Request
-from playground.ui.live.wire import pack
+from playground.ui.live.diffusion import pack_step
 
 PROMPT = "a red seven on a blue background"
 LARGE_SHARE, TINY_SHARE, TINY_SECONDS = 0.03, 0.35, 1.0  # what issue 5 asks for
@@ -44,7 +43,7 @@ class Timing:
 
     bare: float  # diffusers' pipeline
     loop: float  # ours, without previews
-    live: float  # ours, with a preview of every step and all that the page scrubs packed
+    live: float  # ours, as the page has it: previews, where words act, and every step packed
     seconds_per_call: float  # of the U-Net, in the bare pipeline
     calls: int
     packed_bytes: int
@@ -53,21 +52,6 @@ class Timing:
     def share(self) -> float:
         """Of the bare pipeline's time, what previews and scrub data cost."""
         return self.live / self.bare - 1
-
-
-def scrub_data(steps: list[DenoisingStep]) -> str:
-    """A run as it crosses to the browser: x_t, x̂_0, both predictions and the previews of every step."""
-    early = steps[:-1]
-    without = [s.eps_cond if s.eps_uncond is None else s.eps_uncond for s in early]
-    previews = [s.images for s in early if s.images is not None]
-    return pack(
-        {"t": [s.t for s in steps]},
-        latents=(torch.stack([s.latents for s in steps]), "i8"),
-        x0=(torch.stack([s.x0 for s in early]), "i8"),
-        eps_cond=(torch.stack([s.eps_cond for s in early]), "i8"),
-        eps_uncond=(torch.stack(without), "i8"),
-        images=(torch.stack(previews), "i8"),
-    )
 
 
 def bare(loaded: Loaded, request: Request) -> torch.Tensor:
@@ -93,7 +77,8 @@ def compare(loaded: Loaded, request: Request, repeats: int) -> Timing:
     """The three ways in turn, `repeats` times each."""
     device = loaded.plan.device
     clock = time.process_time if device == "cpu" else time.perf_counter
-    packed = 0
+    lab, packed = StableDiffusionLab(loaded), 0
+    scale = request.guidance_scale if request.guided else 1.0
 
     def seconds(work: Callable[[], Any]) -> float:
         begun = clock()
@@ -103,10 +88,11 @@ def compare(loaded: Loaded, request: Request, repeats: int) -> Timing:
 
     def live() -> None:
         nonlocal packed
-        packed = len(scrub_data(list(generation.generate(loaded, request))))
+        read = sum(not token.cut for token in lab.tokens(request.prompt))
+        packed = sum(len(pack_step(step, 1, 0, scale, read)) for step in generation.generate(loaded, request))
 
     def loop() -> None:
-        list(generation.generate(loaded, dataclasses.replace(request, preview="none")))
+        list(generation.generate(loaded, dataclasses.replace(request, preview="none", attention=False)))
 
     ways = {"bare": lambda: bare(loaded, request), "loop": loop, "live": live}
     for work in ways.values():  # whatever happens once happens here
@@ -197,6 +183,7 @@ def main() -> None:
         height=arguments.size or defaults.size,
         width=arguments.size or defaults.size,
         preview=defaults.preview,
+        attention=defaults.preview == "decode",  # as the page has it
     )
     print(f"{loaded.model.title}: {loaded.plan.words}", file=table)
     print(f"{describe()}, 1 thread of torch", file=table)

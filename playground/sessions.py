@@ -40,6 +40,11 @@ class Visitor:
         return not (self.control.paused and self.digits.control.paused)
 
     @property
+    def at_work(self) -> bool:
+        """Whether something trains or is being drawn: no time to be sent away."""
+        return self.training or self.diffusion.runs > 0
+
+    @property
     def busy(self) -> bool:
         """Whether there is something to lose."""
         return self.lab.step > 0 or self.digits.busy or self.diffusion.busy
@@ -110,11 +115,11 @@ class Sessions:
         """Let go of those idle for too long and, at the limit, of whoever stood still the longest."""
         now = self._clock()
         for session, visitor in list(self._visitors.items()):
-            if now - visitor.last_seen > self._settings.max_idle_seconds and not visitor.training:
+            if now - visitor.last_seen > self._settings.max_idle_seconds and not visitor.at_work:
                 del self._visitors[session]
         if len(self._visitors) < self._settings.max_visitors:
             return
-        still = [(v.busy, v.last_seen, s) for s, v in self._visitors.items() if not v.training]
+        still = [(v.busy, v.last_seen, s) for s, v in self._visitors.items() if not v.at_work]
         if not still:
             raise FullHouse("Everyone's place is in use right now. Please try again in a minute.")
         del self._visitors[min(still)[2]]  # those with nothing to lose first

@@ -39,8 +39,10 @@ class Settings:
     max_guidance_scale: float = 30.0  # far beyond where pictures burn out
     max_pictures: int = 16  # of one prompt at a time: a sheet of 4 x 4
     max_picture_side: int = 1_024  # pixels; Stable Diffusion 1.x was trained on 512
+    max_run_bytes: int = 300_000_000  # steps of one run to be scrubbed: a browser's tab holds them all
     max_grid_pictures: int = 64  # of an X/Y grid or a sweep: 64 tiny pictures are a minute of one core
     max_gallery_bytes: int = 64_000_000  # PNGs of one visitor's session: some hundred of 512 x 512
+    max_gallery_pictures: int = 200  # tiny ones have few bytes, but each is an element of the page
     max_picture_bytes: int = 20_000_000  # a picture dropped on the page
     compile_unet: bool = False  # a minute of compiling, a fifth off every step after it; CUDA only
     models: tuple[str, ...] = ()  # local diffusers folders and Hub ids that whoever runs the playground trusts

@@ -131,6 +131,8 @@ class MonotoneNetwork(nn.Module):
 def moments_of(cloud_name: str, seed: int) -> Moments:
     """The exact denoiser's errors on the cloud, the same DRAWS of (x0, ε) at every λ. Raises DataError."""
     points = make_cloud(cloud_name, POINTS, seed).points
+    points = points - points.mean(0)  # as the networks have them: a schedule learned in other units would not be theirs
+    points = points / points.square().mean().sqrt()
     denoise, rng = ExactDenoiser(points), torch.Generator().manual_seed(seed)
     x0 = points[torch.randperm(POINTS, generator=rng)[:DRAWS]].double()
     eps = torch.randn(x0.shape, generator=rng, dtype=torch.float64)

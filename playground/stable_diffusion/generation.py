@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from playground.diffusion.prediction import Prediction, to_eps, to_x0
+from playground.settings import SETTINGS
 from playground.stable_diffusion import schedulers
 from playground.stable_diffusion.attention import Recorder, recording
 from playground.stable_diffusion.devices import Clock, free_memory
@@ -30,6 +31,8 @@ PREDICTIONS: dict[str, Prediction] = {"epsilon": "noise", "sample": "x0", "v_pre
 
 MAX_SIDES = 4  # times the size a model was trained on: beyond, it repeats itself
 MAX_PIXELS = 16  # times that size's pixels, over all images: a decoder keeps some hundred numbers for each pixel
+SHOWN_SIDE = 192  # pixels of a preview on the page, at most
+MAP_SIDE = 32  # of an attention map there
 NOT_FINITE = (
     "At step {step} of {total} the latents were no numbers any more (NaN): the network overflowed. Lower the guidance "
     "scale, take more steps or another scheduler."
@@ -99,6 +102,11 @@ def check(loaded: Loaded, request: Request, init_image: Tensor | None = None, ma
         raise RequestError(
             f"{request.images} images of {request.width}×{request.height} are too much at once: take fewer, or smaller."
         )
+    if (size_in_bytes := request.steps * request.images * _shown_bytes(loaded, request)) > SETTINGS.max_run_bytes:
+        raise RequestError(
+            f"The {request.steps:,} steps of {request.images} images would take {size_in_bytes / 1e6:,.0f} MB to show, "
+            f"the limit is {SETTINGS.max_run_bytes / 1e6:,.0f} MB: take fewer of either, or no previews and attention."
+        )
     if init_image is not None:
         if init_image.shape != (3, *size):
             raise RequestError(
@@ -116,6 +124,19 @@ def check(loaded: Loaded, request: Request, init_image: Tensor | None = None, ma
             raise RequestError(f"The mask must have the picture's {request.width}×{request.height} pixels.")
         if not mask.any() or mask.all():
             raise RequestError("The mask covers everything or nothing: paint over a part of the picture.")
+
+
+def _shown_bytes(loaded: Loaded, request: Request) -> int:
+    """What one step of one image leaves on the page to be scrubbed, about: a byte for each number."""
+    latent = request.height * request.width // loaded.pipeline.vae_scale_factor**2
+    channels = loaded.pipeline.unet.config.in_channels
+    preview = {
+        "none": 0,
+        "linear": latent,
+        "decode": min(request.height, SHOWN_SIDE) * min(request.width, SHOWN_SIDE),
+    }[request.preview]
+    maps = loaded.pipeline.tokenizer.model_max_length * min(latent, MAP_SIDE**2) if request.attention else 0
+    return 3 * channels * latent + 3 * preview + maps  # x_t, and the noise with and without the words
 
 
 def generate(
@@ -248,13 +269,14 @@ def encode(loaded: Loaded, request: Request) -> Tensor:
     texts = [request.negative_prompt, request.prompt] if request.guided else [request.prompt]
     pipeline, states = loaded.pipeline, []
     for text in texts:
-        ids = pipeline.tokenizer(
-            text,
-            padding="max_length",
-            max_length=pipeline.tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        ).input_ids
+        with loaded.tokenizing:
+            ids = pipeline.tokenizer(
+                text,
+                padding="max_length",
+                max_length=pipeline.tokenizer.model_max_length,
+                truncation=True,
+                return_tensors="pt",
+            ).input_ids
         states.append(pipeline.text_encoder(ids.to(loaded.plan.device))[0].repeat(request.images, 1, 1))
     return torch.cat(states).to(pipeline.unet.dtype)
 

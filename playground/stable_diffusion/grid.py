@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ class GridCell:
 
 def plan_grid(
     make: Callable[..., Request], prompt: str, x: Axis, y: Axis | None, knobs: dict[str, Any]
-) -> Iterable[PlannedCell]:
+) -> list[PlannedCell]:
     """The cells row by row; `make(prompt, **knobs)` makes a request. Raises RequestError."""
     axes = [x] if y is None else [x, y]
     for name, values in axes:
@@ -67,6 +67,7 @@ def plan_grid(
     if y is not None and x[0] == y[0]:
         raise RequestError("Both axes turn the same knob. Choose another for one of them.")
     rows: Sequence[Value | None] = [None] if y is None else y[1]
+    planned: list[PlannedCell] = []
     if (total := len(x[1]) * len(rows)) > SETTINGS.max_grid_pictures:
         raise RequestError(f"{total} pictures are too many: at most {SETTINGS.max_grid_pictures}.")
     for row, down in enumerate(rows):
@@ -79,7 +80,13 @@ def plan_grid(
                     turned |= {"seed": value, "seeds": None}
                 else:
                     turned[axis[0]] = value
-            yield PlannedCell(row, column, across, down, make(words, **{**turned, "images": 1}))
+            planned.append(PlannedCell(row, column, across, down, make(words, **{**turned, "images": 1})))
+    if (steps := sum(cell.request.steps * cell.request.images for cell in planned)) > SETTINGS.max_image_steps:
+        raise RequestError(
+            f"{len(planned)} pictures have {steps:,} steps together: take fewer of either (at most "
+            f"{SETTINGS.max_image_steps:,})."
+        )
+    return planned
 
 
 def run_grid(loaded: Loaded, cells: Sequence[PlannedCell]) -> Iterator[GridCell]:

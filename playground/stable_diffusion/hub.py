@@ -86,16 +86,23 @@ def check_index(folder: Path, name: str) -> None:
         raise ModelError(
             f"{name} is a {str(kind)[:60]}. This playground runs Stable Diffusion 1.x and 2.x: StableDiffusionPipeline."
         )
-    for part, (library, *_) in parts.items():
-        if part not in PARTS or library not in {*LIBRARIES, None}:
+    for part, named in parts.items():
+        if part not in PARTS or not named or named[0] not in (*LIBRARIES, None):
             raise ModelError(f"{name} brings a part that Stable Diffusion does not have ({part[:60]}): it is refused.")
 
 
 def fetch(hub_id: str) -> Iterator[LoadProgress]:
     """Bring a model of the Hub to this machine's cache, or find it there; `cached` then gives its folder.
 
-    Raises ModelError. An abandoned download goes on in its thread, and the next one finds what came.
+    Raises ModelError. Who closes this does not wait: the file under way goes on in its thread, and the next one finds
+    what came.
     """
+    if hub_id.endswith(PICKLES):
+        raise ModelError(
+            f"{hub_id} is a pickle, which can run any code when it is read: refused. Give a diffusers folder."
+        )
+    if not HUB_ID.fullmatch(hub_id):
+        raise ModelError(f"{hub_id} is neither a folder on this machine nor an id of the Hub.")
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFoundError
 
@@ -104,7 +111,8 @@ def fetch(hub_id: str) -> Iterator[LoadProgress]:
         files, _ = wanted({f.rfilename: f.size or 0 for f in info.siblings or []}, hub_id)
         sizes = {f.rfilename: f.size or 0 for f in info.siblings or [] if f.rfilename in files}
         total, before = sum(sizes.values()) or 1, 0
-        with ThreadPoolExecutor(1) as pool:
+        pool = ThreadPoolExecutor(1)
+        try:
             for file in files:
                 counts: list[int] = []
                 download = pool.submit(hf_hub_download, hub_id, file, tqdm_class=_counting(counts))
@@ -113,6 +121,8 @@ def fetch(hub_id: str) -> Iterator[LoadProgress]:
                     yield LoadProgress(f"Fetching {file}: {now / 1e9:.2f} of {total / 1e9:.2f} GB", now / total)
                 download.result()
                 before += sizes[file]
+        finally:
+            pool.shutdown(wait=False)
     except GatedRepoError as error:
         raise ModelError(
             f"{hub_id} is gated. Sign in on the Hub, accept its conditions on the model's page, make a token in your "

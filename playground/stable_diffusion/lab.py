@@ -108,7 +108,8 @@ class StableDiffusionLab:
     def tokens(self, prompt: str) -> tuple[Token, ...]:
         """The pieces that the model reads `prompt` in, without the marks at both ends; what does not fit is cut."""
         tokenizer = self.loaded.pipeline.tokenizer
-        ids = tokenizer(prompt, truncation=False, verbose=False).input_ids[1:-1]
+        with self.loaded.tokenizing:
+            ids = tokenizer(prompt, truncation=False, verbose=False).input_ids[1:-1]
         room = tokenizer.model_max_length - 2
         return tuple(
             Token(tokenizer.decode([id_]).strip(), id_, place, place > room) for place, id_ in enumerate(ids, start=1)
@@ -124,7 +125,7 @@ class StableDiffusionLab:
 
         Every step of every picture is handed out. All is checked before the first. Raises as `generate`.
         """
-        cells = list(plan_grid(self.request, prompt, x, y, knobs))
+        cells = plan_grid(self.request, prompt, x, y, knobs)
         for cell in cells:
             generation.check(self.loaded, cell.request)
         return run_grid(self.loaded, cells)

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 Step = TypeVar("Step")
-POLL = 0.2  # seconds between two looks at the line; also how long a closed page's wait goes on
+POLL = 0.2  # seconds between two words to who waits, who may leave at each: stopped, closed, or with a newer wish
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Others are before this run: `ahead` of them."""
+    """Others are before this run: `ahead` of them; with none, another one's step is under way."""
 
     ahead: int
 
     @property
     def words(self) -> str:
         """For the page."""
+        if self.ahead == 0:
+            return "Next in line: a step of another run is being made."
         return "Next in line: one run is before yours." if self.ahead == 1 else f"{self.ahead} runs are before yours."
 
 
@@ -42,13 +44,10 @@ class Line:
         ticket = object()
         with self._changed:
             self._runs.append(ticket)
-        said = 0
         try:
             while True:
                 while not self._enter(ticket):
-                    if (ahead := self._runs.index(ticket)) not in (0, said):
-                        yield Waiting(ahead)
-                    said = ahead
+                    yield Waiting(self._runs.index(ticket))
                 try:
                     step = next(steps)
                 except StopIteration:

@@ -23,7 +23,18 @@ from playground.stable_diffusion.hub import LoadProgress, ModelError
 from playground.stable_diffusion.preview import linear_map
 from playground.stable_diffusion.request import Preview
 
-__all__ = ["CATALOGUE", "Defaults", "LoadProgress", "Loaded", "Model", "ModelError", "default_model", "load", "loading"]
+__all__ = [
+    "CATALOGUE",
+    "Defaults",
+    "LoadProgress",
+    "Loaded",
+    "Model",
+    "ModelError",
+    "default_model",
+    "in_memory",
+    "load",
+    "loading",
+]
 
 TINY = Path(__file__).resolve().parents[2] / "assets" / "tiny-stable-diffusion"
 MEASURED_SIDE = 128  # pixels: of a large model a second or two on a processor
@@ -116,6 +127,8 @@ class Loaded:
     model: Model
     pipeline: Any  # diffusers' StableDiffusionPipeline: its parts are used, its own scheduler and state are not
     plan: Plan
+    # Held at every use of the tokenizer: its settings for cutting and filling up are one, whoever's call it is
+    tokenizing: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
@@ -188,6 +201,11 @@ def default_model(machine: Machine) -> str:
 _LOADING = threading.Lock()
 _IN_MEMORY: dict[str, Loaded] = {}
 POLL = 0.2  # seconds
+
+
+def in_memory(name: str) -> bool:
+    """Whether `load(name)` is at once: a large model makes room for the next."""
+    return name in _IN_MEMORY
 
 
 def load(name: str) -> Loaded:

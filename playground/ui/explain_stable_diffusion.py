@@ -2,8 +2,45 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from playground.stable_diffusion import attention, clip_game, devices, generation, schedulers, start
+from playground.stable_diffusion.digits.pipeline import FOLDER
 from playground.ui.common import source
+
+
+def _card(part: str) -> dict[str, Any]:
+    return json.loads((FOLDER / part / "card.json").read_text(encoding="utf-8"))["figures"]
+
+
+def _tiny() -> str:
+    """What the tiny model can and cannot do, in the words of its cards."""
+    unet, vae = _card("unet"), _card("vae")["single"]
+    rows = [
+        f"| {scale} | {kind} | {f['digit']:.3f} | {f['colour']:.3f} | {f['background']:.3f} |"
+        for scale in (1, 3, 6)
+        for kind in ("seen", "held-out")
+        for f in [unet[f"guidance {scale}, {kind} pairs"]]
+    ]
+    two, blue = unet["two digits, guidance 4"], "blue, negative prompt "
+    alone, sentence = unet[f"{blue}'blue'"], unet[f"{blue}'a six on a blue background'"]
+    return f"""
+A real `StableDiffusionPipeline` of 3.2 million weights, trained here on coloured handwritten digits: first the VAE, then
+a tiny CLIP whose text encoder is frozen, then the U-Net. 20 of the 100 pairs of digit and colour were never shown to it.
+Share of {unet["n"]} pictures that show what the words say, as a network reads them that learned from other digits:
+
+| guidance | pairs | digit | colour | background |
+|---|---|---|---|---|
+{chr(10).join(rows)}
+
+Its VAE keeps {vae["psnr_db"]:.1f} dB. Stroke words act: *thin* and *thick*. **What fails.** Two digits at once: try *a four
+and a nine*; of {two["n"]} such pictures both digits are right in {two["both digits"]:.3f}. A colour alone as a negative
+prompt is taken for the digit's: *blue* leaves {alone["digit"]:.3f} blue digits of {unet[f"{blue}''"]["digit"]:.3f}, but blue
+backgrounds go from {unet[f"{blue}''"]["background"]:.3f} to {alone["background"]:.3f}; *a six on a blue background* takes
+those to {sentence["background"]:.3f}. And whatever is no digit: try *an orange dog*.
+"""
+
 
 HOW_IT_WORKS: dict[str, str] = {
     "Latent diffusion": r"""
@@ -48,6 +85,7 @@ diffusion is involved, and it shows: CLIP is content with much that no one would
 over from there. *Repaint*: outside of what you cover, every state is replaced by the picture noised to that level,
 so what grows inside has to fit.
 """,
+    "The tiny model": _tiny(),
 }
 
 RUNNING_CODE: dict[str, str] = {

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 import torch
 
-from playground.diffusion.sampling import SamplePath, SampleStep, collect
+from playground.diffusion.sampling import SAMPLERS, SamplePath, SampleStep, SamplingConfig, collect
 from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig
 from playground.mnist import GenerateError, MnistLab
 from playground.mnist.data import DIGITS, ImageDataError
@@ -56,6 +56,7 @@ from playground.ui.mnist_knobs import (
 )
 from playground.ui.mnist_training import LiveTraining, live_knobs, still
 
+TAKEN_SAMPLING = ("sampler", "steps", "spacing")  # comes with a schedule from the Schedules tab
 KEPT_STATES = 101  # of a run: what crosses to the browser, and what is kept to take home
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mnist-aside"}
 DRAW: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mnist-draw"}
@@ -147,7 +148,8 @@ class MnistTab:
     def _wire(self) -> None:
         stage, knobs = self.stage, [*(self.controls[k.path] for k in KNOBS), self.brought]
         shown = [self.scene, self.path, self.news, *self.notices.values()]
-        self.takes = [self.scene, self.news, self.brought, self.controls["schedule"], self.notices["Sampler"]]
+        taken = [self.controls[name] for name in ("schedule", *TAKEN_SAMPLING)]
+        self.takes = [self.scene, self.news, self.brought, *taken, self.notices["Sampler"]]
         self.knobs = knobs
         stage.ready(self._ready, inputs=knobs, outputs=shown, preprocess=False, **ASIDE)
         stage.another(self._another, inputs=knobs, outputs=shown, preprocess=False, **ASIDE)
@@ -218,15 +220,21 @@ class MnistTab:
         except (*REFUSALS, FullHouse) as refusal:
             yield {self.news: pack_news(str(refusal), wrong=True)}
 
-    def take_schedule(self, config: ScheduleConfig, request: gr.Request, *values: Any) -> Update:
-        """Everything from now on by the schedule `config`; the knobs' `values` as they stand. Raises REFUSALS."""
-        wish = dataclasses.replace(wishes(values), schedule=CUSTOM, custom_schedule=config.to_dict())
-        said = f"Brought from Schedules: {config.title}."
+    def take_schedule(
+        self, config: ScheduleConfig, sampling: SamplingConfig, request: gr.Request, *values: Any
+    ) -> Update:
+        """Everything from now on by the schedule `config` and sampler, steps and spacing of `sampling`; the other
+        knobs' `values` as they stand. Raises REFUSALS.
+        """
+        taken = {name: getattr(sampling, name) for name in TAKEN_SAMPLING}
+        wish = dataclasses.replace(wishes(values), schedule=CUSTOM, custom_schedule=config.to_dict(), **taken)
+        said = f"Brought from Schedules: {config.title}, {SAMPLERS[sampling.sampler].title}."
         return {
             # A blank more than what `_ready` sends: a tab not opened yet hears of new values only from then on.
             self.scene: self._scene(self._desk(request), wish) + "\n",
             self.brought: json.dumps(config.to_dict()),
             self.controls["schedule"]: CUSTOM,
+            **{self.controls[name]: value for name, value in taken.items()},
             self.notices["Sampler"]: notice(said),
             self.news: pack_news(f"{said} Press Generate."),
         }

@@ -6,8 +6,10 @@ to other tabs.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,12 +25,12 @@ from playground.schedules.quality import CallProgress, ChartConfig, ChartError, 
 from playground.turns import TURNS, in_turns
 from playground.ui.common import MATHS, QUIET, REFUSALS, Update, lay_out_code
 from playground.ui.explain_schedules import HOW_IT_WORKS, RUNNING_CODE
-from playground.ui.live.schedules import configs_of, read_scene, schedules_channel, schedules_stage
+from playground.ui.live.schedules import configs_of, read_scene, sampling_of, schedules_channel, schedules_stage
 from playground.ui.live.wire import pack
 
 TOLD_EVERY = 0.2  # seconds between two messages of a run
 LEARNING_STEPS = 400
-LONG: dict[str, Any] = {**QUIET, "concurrency_limit": 4, "concurrency_id": "schedules-long"}
+MOST_CHARTS = 4  # measured at a time
 UNITS = {"exact": "points", "toy": "points", "mnist": "digits"}
 
 
@@ -37,7 +39,7 @@ class Taker:
     """A tab that takes a schedule along: its words on the button, and what `take` of the schedule shows."""
 
     title: str
-    take: Callable[..., Update]  # (config, request, *values of the inputs)
+    take: Callable[..., Update]  # (config, sampling, request, *values of the inputs)
     outputs: list[Any]
     inputs: list[Any] = field(default_factory=list)
 
@@ -47,6 +49,7 @@ class SchedulesTab:
 
     def __init__(self, tabs: gr.Tabs, takers: Mapping[str, Taker]) -> None:
         self.tabs, self.takers = tabs, takers
+        self.charts, self.charts_lock = 0, threading.Lock()  # how many are being measured
         self.news = schedules_channel()
         self.stage = schedules_stage({name: taker.title for name, taker in takers.items()})
         with gr.Accordion("How it works", open=False), gr.Tabs():
@@ -57,8 +60,16 @@ class SchedulesTab:
         self._wire()
 
     def _wire(self) -> None:
-        self.stage.learn(self._learn, outputs=[self.news], **LONG)
-        measuring = self.stage.measure(self._measure, outputs=[self.news], **LONG)
+        self.stage.learn(
+            self._learn, outputs=[self.news], concurrency_limit=4, concurrency_id="schedules-learn", **QUIET
+        )
+        measuring = self.stage.measure(
+            self._measure,
+            outputs=[self.news],
+            trigger_mode="multiple",  # Measure pressed right after Stop must not be lost
+            concurrency_limit=None,  # _measure itself says when there are too many; a queue would be mute
+            **QUIET,
+        )
         self.stage.stop(fn=None, cancels=[measuring], queue=False, **QUIET)
         takers = self.takers.values()
         self.stage.use(
@@ -78,7 +89,8 @@ class SchedulesTab:
             if name not in self.takers:
                 raise ScheduleError(f"Choose where it goes: {', '.join(t.title for t in self.takers.values())}.")
             config = ScheduleConfig.from_dict(event._data.get("config"))
-            return {self.tabs: gr.Tabs(selected=name), **self.takers[name].take(config, request, *inputs[name])}
+            taken = self.takers[name].take(config, sampling_of(event._data.get("sampling")), request, *inputs[name])
+            return {self.tabs: gr.Tabs(selected=name), **taken}
         except REFUSALS as refusal:
             return {self.news: _message("carried", wrong=str(refusal))}
 
@@ -98,22 +110,26 @@ class SchedulesTab:
             yield _message("learned", card=card, wrong=str(refusal))
 
     def _measure(self, event: gr.EventData) -> Iterator[str]:
-        """The chart, point after point; every message has all points so far, for one may overtake another."""
+        """The chart, point after point, or at once why not."""
         asked = _whole(event._data.get("asked"))
         try:
-            config = chart_of(event._data)
-            about = f"{config.denoiser}, {config.count:,} {UNITS[config.denoiser]}, seed {config.seed}"
-            points: list[dict[str, Any]] = []
-            total = len(config.schedules) * len(config.samplers) * len(config.calls)
-            told: dict[str, Any] = {"asked": asked, "total": total, "about": about}
-            with TURNS.work():
-                told["floor"] = floor(config)
-            for point, word in _now_and_then(_points(config, points)):
-                done = point is not None and point.done == point.total
-                word = f"{total} points, {about}, spacing {config.spacing}." if done else f"{word} …"
-                yield _message("measured", points=points, word=word, done=done, **told)
+            with self._one_more_chart():
+                yield from _chart(asked, event._data)
         except REFUSALS as refusal:
             yield _message("measured", asked=asked, word=str(refusal), wrong=True, done=True)
+
+    @contextlib.contextmanager
+    def _one_more_chart(self) -> Iterator[None]:
+        """Raises ChartError when there are too many."""
+        with self.charts_lock:
+            if self.charts >= MOST_CHARTS:
+                raise ChartError(f"{MOST_CHARTS} charts are being measured, the most there may be. Try again soon.")
+            self.charts += 1
+        try:
+            yield
+        finally:
+            with self.charts_lock:
+                self.charts -= 1
 
 
 def chart_of(data: Mapping[str, Any]) -> ChartConfig:
@@ -125,6 +141,21 @@ def chart_of(data: Mapping[str, Any]) -> ChartConfig:
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise ChartError("The seed is a whole number.")
     return ChartConfig(denoiser, str(data.get("cloud")), configs_of(data.get("schedules")), tuple(samplers), seed=seed)
+
+
+def _chart(asked: int, data: Mapping[str, Any]) -> Iterator[str]:
+    """The chart, point after point; every message has all points so far, for one may overtake another."""
+    config = chart_of(data)
+    about = f"{config.denoiser}, {config.count:,} {UNITS[config.denoiser]}, seed {config.seed}"
+    points: list[dict[str, Any]] = []
+    total = len(config.schedules) * len(config.samplers) * len(config.calls)
+    told: dict[str, Any] = {"asked": asked, "total": total, "about": about}
+    with TURNS.work():
+        told["floor"] = floor(config)
+    for point, word in _now_and_then(_points(config, points)):
+        done = point is not None and point.done == point.total
+        word = f"{total} points, {about}, spacing {config.spacing}." if done else f"{word} …"
+        yield _message("measured", points=points, word=word, done=done, **told)
 
 
 def _points(config: ChartConfig, points: list[dict[str, Any]]) -> Iterator[tuple[ChartPoint | None, str]]:

@@ -22,7 +22,7 @@ SAMPLERS = {
     "dpm2 a": "dpm2_a",
 } | {scheduler.title.lower(): name for name, scheduler in SCHEDULERS.items()}
 MOST = 20_000  # characters
-PAIR = re.compile(r"\s*([A-Za-z][\w ]{0,30}):\s*([^,\n]{1,80})(?:,|$)")
+PAIR = re.compile(r"([A-Za-z][\w ]{0,30}):([^,\n]{1,80})(?:,|$)")
 
 
 def foreign_settings(png: bytes) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def foreign_settings(png: bytes) -> dict[str, Any]:
 def read_parameters(text: str) -> dict[str, Any]:
     """The prompts, and what is known here of the line of names and values; what does not fit is left out."""
     words, _, line = text.rstrip().rpartition("\n")
-    found = {name.lower(): value.strip() for name, value in PAIR.findall(line)}
+    found = {name.strip().lower(): value.strip() for name, value in PAIR.findall(line)}
     if "steps" not in found:
         return {}
     prompt, _, negative = words.partition("Negative prompt:")

@@ -6,6 +6,7 @@ import base64
 import binascii
 import dataclasses
 import io
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,8 @@ from PIL import Image
 from torch.nn import functional as F
 
 from playground.settings import SETTINGS
-from playground.stable_diffusion import DenoisingStep, Request, RequestError
-from playground.stable_diffusion.desk import Desk, Kept
+from playground.stable_diffusion import Request, RequestError
+from playground.stable_diffusion.desk import Desk, Kept, Strip
 from playground.stable_diffusion.models import CATALOGUE
 from playground.stable_diffusion.picture import Parameters, PictureError, read_png
 from playground.turns import TURNS
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from playground.ui.stable_diffusion_tab import StableDiffusionTab
 
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-home"}
-SHEET_SIDE = 96  # pixels of a picture on the contact sheet
 BEGINS = {"text": "noise", "img2img": "picture", "inpaint": "part"}
 
 
@@ -80,14 +80,16 @@ class Gallery:
 
     def _settings(self, request: gr.Request, parameters: Parameters, said: str) -> Iterator[Update]:
         _, show = self.tab.here(request)
+        show.stopped = False
         made, model = parameters.request, parameters.model
         if model not in CATALOGUE:
             said, model = f"{said}, but {model[:60]!r} is not among the models here", show.model
-        yield from self.tab.bring(show, model)
+        if not (yield from self.tab.bring(show, model)):
+            return
         wish = settings(made, model)
         if parameters.kind != "text":
             said = f"{said}; it began with a picture, which the file does not hold: choose that one again"
-        yield {**self.tab.put(wish), self.tab.news: pack_news(f"{said}: press Draw.")}
+        yield {**self.tab.put(wish), self.tab.news: pack_news(f"{said}: press Draw.", drawing=False)}
 
     def _save(self, request: gr.Request, event: gr.EventData) -> Update:
         try:
@@ -122,28 +124,28 @@ class Gallery:
 
     # --- take it home --------------------------------------------------------------------------------------------
 
-    def _attempt(self, request: gr.Request, change: Callable[[Desk], Update]) -> Update:
+    def _attempt(self, request: gr.Request, change: Callable[[Desk, Strip], Update]) -> Update:
         home = self.tab.notices["Home"]
         try:
             desk = self.tab.here(request)[0].diffusion
-            if not desk.steps:
+            if desk.strip is None:
                 raise RequestError("Draw something first.")
-            return {home: "", **change(desk)}
+            return {home: "", **change(desk, desk.strip)}
         except REFUSALS as refusal:
             return {home: notice(str(refusal), wrong=True)}
 
     def _sheet(self, request: gr.Request) -> Update:
-        def take(desk: Desk) -> Update:
+        def take(_: Desk, strip: Strip) -> Update:
             with TURNS.work():
-                data = contact_sheet(desk.steps)
-            name = f"denoising-{desk.steps[0].seeds[0]}.png"
+                data = contact_sheet(strip)
+            name = f"denoising-{strip.seed}.png"
             said = f"{name}: a row for each picture, a column for each step; {len(data):,} bytes."
             return {self.tab.files: file_message(name, data), self.tab.notices["Home"]: notice(said)}
 
         return self._attempt(request, take)
 
     def _script(self, request: gr.Request) -> Update:
-        def take(desk: Desk) -> Update:
+        def take(desk: Desk, _: Strip) -> Update:
             if not desk.gallery:
                 raise RequestError("Draw a whole picture first.")
             return {self.lines: scripts(desk.gallery[-1].parameters)}
@@ -172,16 +174,13 @@ def settings(made: Request, model: str) -> Wish:
     )
 
 
-def contact_sheet(steps: list[DenoisingStep]) -> bytes:
-    """A PNG: a row for each picture, a column for each step, at most twenty of them. Raises RequestError."""
-    seen = [step.images for step in steps if step.images is not None]
-    chosen = [seen[round(k * (len(seen) - 1) / min(19, max(1, len(seen) - 1)))] for k in range(min(20, len(seen)))]
-    if not chosen:
+def contact_sheet(strip: Strip) -> bytes:
+    """A PNG: a row for each picture, a column for each step that was kept. Raises RequestError."""
+    if not strip.previews:
         raise RequestError("There are no previews of this run. Draw it with previews (more, at every step).")
-    columns = [F.interpolate(images, (SHEET_SIDE, SHEET_SIDE), mode="nearest") for images in chosen]
-    sheet = torch.cat([torch.cat(list(column), 1) for column in columns], 2)  # (3, N·side, K·side)
+    sheet = torch.cat([torch.cat(list(column), 1) for column in strip.previews], 2)  # (3, N·side, K·side)
     out = io.BytesIO()
-    Image.fromarray((sheet.movedim(0, -1) * 255).round().to(torch.uint8).numpy()).save(out, "PNG")
+    Image.fromarray(sheet.movedim(0, -1).numpy()).save(out, "PNG")
     return out.getvalue()
 
 
@@ -196,10 +195,12 @@ def _bytes(text: Any) -> bytes:
 
 
 def _fitted(image: torch.Tensor, wish: Wish) -> torch.Tensor:
-    """The middle of `image` (3, H, W) in the shape of the knobs' size."""
+    """The middle of `image` (3, H, W) in the shape of the knobs' size; cut first: a thin line of pixels scaled until it
+    covers the square would take gigabytes.
+    """
     _, high, wide = image.shape
     scale = max(wish.height / high, wish.width / wide)
-    size = max(wish.height, round(high * scale)), max(wish.width, round(wide * scale))
-    image = F.interpolate(image[None], size, mode="bilinear", antialias=True).clamp(0, 1)[0]
-    top, left = (size[0] - wish.height) // 2, (size[1] - wish.width) // 2
-    return image[:, top : top + wish.height, left : left + wish.width]
+    h, w = min(high, math.ceil(wish.height / scale)), min(wide, math.ceil(wish.width / scale))
+    top, left = (high - h) // 2, (wide - w) // 2
+    part = image[None, :, top : top + h, left : left + w]
+    return F.interpolate(part, (wish.height, wish.width), mode="bilinear", antialias=True).clamp(0, 1)[0]

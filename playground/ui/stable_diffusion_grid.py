@@ -28,7 +28,7 @@ def draw_grid(tab: StableDiffusionTab, visitor: Visitor, show: Show, wish: Wish,
     if across is None:
         raise RequestError("Choose what changes along x.")
     lab = StableDiffusionLab(wish.model)
-    cells = list(plan_grid(lab.request, wish.prompt, across, down, wish.knobs))
+    cells = plan_grid(lab.request, wish.prompt, across, down, wish.knobs)
     for cell in cells:
         check(lab.loaded, cell.request)
     tokens = lab.tokens(wish.prompt)
@@ -53,11 +53,13 @@ def draw_grid(tab: StableDiffusionTab, visitor: Visitor, show: Show, wish: Wish,
             if show.run != run:
                 return
             if isinstance(event, Waiting):
+                if show.stopped:
+                    break
                 yield {tab.news: pack_news(event.words)}
             else:
                 cell, step = event
                 done += step.index == step.total
-                message = _cell(visitor, show, cell, step, done)
+                message = _cell(visitor, run, wish.model, cell, step, done)
                 if step.index == step.total:
                     show.cells[cell.row, cell.column] = message
                 yield {tab.stage: message}
@@ -74,17 +76,17 @@ def _steps(loaded: Loaded, cells: Sequence[PlannedCell]) -> Iterator[tuple[Plann
             yield cell, step
 
 
-def _cell(visitor: Visitor, show: Show, cell: PlannedCell, step: DenoisingStep, done: int) -> str:
+def _cell(visitor: Visitor, run: int, model: str, cell: PlannedCell, step: DenoisingStep, done: int) -> str:
     """The cell as far as it is drawn; a finished one is in the gallery."""
     if step.index < step.total:
-        return pack_cell(show.run, cell.row, cell.column, step, done=done)
+        return pack_cell(run, cell.row, cell.column, step, done=done)
     desk = visitor.diffusion
     before = {kept.number for kept in desk.gallery}
-    (kept,) = desk.keep(step, cell.request, show.model)
+    (kept,) = desk.keep(step, cell.request, model)
     dropped = [str(number) for number in before - {each.number for each in desk.gallery}]
     words = f"{cell.request.prompt or 'no words'}; {in_words(cell.request)}, seed {cell.request.seeds[0]}"
     facts: dict[str, Any] = {"id": str(kept.number), "words": words, "prompt": cell.request.prompt, "dropped": dropped}
-    return pack_cell(show.run, cell.row, cell.column, step, done=done, **facts)
+    return pack_cell(run, cell.row, cell.column, step, done=done, **facts)
 
 
 def _label(axis: str, value: Value) -> str:

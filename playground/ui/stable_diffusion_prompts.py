@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from playground.sessions import Visitor
 from playground.stable_diffusion import DenoisingStep, Request, StableDiffusionLab
-from playground.stable_diffusion.desk import Desk, in_line
+from playground.stable_diffusion.desk import Desk, Strip, in_line
 from playground.stable_diffusion.generation import generate
 from playground.stable_diffusion.lab import Token
 from playground.stable_diffusion.line import Waiting
@@ -45,25 +45,31 @@ def draw_prompts(
         tab.news: pack_news(f"Drawing; {expected}" if expected else "Drawing …"),
         **dict.fromkeys(tab.notices.values(), ""),
     }
-    steps: list[list[DenoisingStep]] = [[] for _ in requests]
+    counts, newest = [0 for _ in requests], dict[int, DenoisingStep]()
+    strip = Strip(requests[0].seeds[0])
     with ended(in_line(lab.loaded, interleaved(runs))) as events:
         for event in events:
             visitor.touch()
             if show.run != run:  # another wish came meanwhile, and is at work on its own
                 return
             if isinstance(event, Waiting):
+                if show.stopped:
+                    break
                 yield {tab.news: pack_news(event.words)}
             else:
                 slot, step = event
-                steps[slot].append(step)
+                counts[slot] += 1
+                newest[slot] = step
+                if slot == 0:
+                    strip.add(step)
                 read = sum(not token.cut for token in tokens[slot])
                 scale = requests[slot].guidance_scale if requests[slot].guided else 1.0
                 yield {tab.stage: show.tell(pack_step(step, run, slot, scale, read))}
             if show.stopped:
                 break
-    tab.pace.learn(lab.loaded, requests[0], steps[0][-1] if steps[0] else None)
-    visitor.diffusion.steps = steps[0]
-    counts, last = [len(each) for each in steps], [each[-1] for each in steps if each]
+    tab.pace.learn(lab.loaded, requests[0], newest.get(0))
+    visitor.diffusion.strip = strip
+    last = list(newest.values())
     if not last or any(step.index < step.total for step in last):
         at = f" at step {last[0].index} of {last[0].total}" if last else ""
         yield {tab.stage: show.tell(pack_end(run, f"Stopped{at}; what is there can be scrubbed.", steps=counts))}

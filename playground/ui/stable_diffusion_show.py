@@ -48,7 +48,7 @@ class Show:
 
     model: str = ""  # in the tab's knobs, and loaded
     run: int = 0  # counted: messages of another one are stale
-    stopped: bool = False
+    stopped: bool = False  # cleared where a wish arrives: Stop counts while its model is still being loaded
     messages: list[str] = field(default_factory=list)  # of this run, should one get lost on the way
     cells: dict[tuple[int, int], str] = field(default_factory=dict)
     beginning: Beginning | None = None
@@ -59,7 +59,7 @@ class Show:
         """The number of a new run."""
         with self.lock:
             self.run += 1
-            self.stopped, self.smaller = False, None
+            self.smaller = None
             self.messages, self.cells = [], {}
             return self.run
 

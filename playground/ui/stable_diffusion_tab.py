@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import gradio as gr
 
+from playground.diffusion.sampling import SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.sessions import FullHouse, Sessions, Visitor
+from playground.sessions import FullHouse, Gone, Sessions, Visitor
 from playground.settings import SETTINGS
 from playground.stable_diffusion import RequestError, StableDiffusionLab
 from playground.stable_diffusion.devices import SMALL, measure
 from playground.stable_diffusion.generation import OutOfMemory
-from playground.stable_diffusion.models import CATALOGUE, default_model, loading
+from playground.stable_diffusion.models import CATALOGUE, default_model, in_memory, load, loading
+from playground.stable_diffusion.schedulers import SCHEDULERS, allowed
 from playground.turns import TURNS
 from playground.ui.common import MATHS, QUIET, REFUSALS, Update, lay_out_code, notice
 from playground.ui.explain_stable_diffusion import HOW_IT_WORKS, RUNNING_CODE
@@ -34,7 +36,7 @@ from playground.ui.stable_diffusion_grid import draw_grid
 from playground.ui.stable_diffusion_knobs import GROUPS, KNOBS, Begin, Wish
 from playground.ui.stable_diffusion_pace import Pace
 from playground.ui.stable_diffusion_prompts import draw_prompts
-from playground.ui.stable_diffusion_show import Show
+from playground.ui.stable_diffusion_show import Show, ended
 
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-aside"}
 DRAW: dict[str, Any] = {
@@ -119,14 +121,14 @@ class StableDiffusionTab:
         self.knobs = [*words, *(self.controls[knob.path] for knob in KNOBS)]
         shown = [stage, self.model_channel, self.tokens, self.news, self.files, *self.notices.values()]
         self.all = [*shown, *self.knobs]
-        self.takes = [self.news, self.brought]
+        self.takes = [self.news, self.brought, self.controls["scheduler"], self.controls["steps"]]
         asking: dict[str, Any] = {"inputs": self.knobs, "outputs": self.all, **DRAW}
         stage.ready(self._ready, **asking)
         stage.draw(self._draw, **asking)
         stage.start_from(self._start_from, **asking)
         stage.repaint(self._start_from, **asking)
-        self.another.click(self._another, **asking)
-        stage.stop(self._stop, queue=False, **QUIET)
+        self.another.click(self._another, outputs=[self.seed], queue=False, **QUIET).then(None, js=_tell("draw"))
+        stage.stop(self._stop, outputs=[self.news], queue=False, **QUIET)
         stage.missing(self._missing, outputs=[stage], queue=False, **QUIET)
         stage.smaller(self._smaller, outputs=self.all, **ASIDE)
         self.model.input(self._choose, inputs=[self.model], outputs=self.all, preprocess=False, **ASIDE)
@@ -169,10 +171,22 @@ class StableDiffusionTab:
 
     # --- models --------------------------------------------------------------------------------------------------
 
-    def bring(self, show: Show, name: str) -> Iterator[Update]:
-        """Load a model, with words on the progress; nothing to say where it is there. Raises ModelError."""
-        if show.model == name:
-            return
+    def bring(self, show: Show, name: str) -> Generator[Update, None, bool]:
+        """Load a model, with words on the progress; nothing to say where it is there. Returns whether to go on: Stop
+        ends it. Raises ModelError.
+        """
+        if show.model == name and in_memory(name):
+            return True
+        with ended(self._load(show, name)) as updates:
+            for update in updates:
+                yield update
+                if show.stopped:
+                    break
+        if show.stopped:
+            yield {self.news: pack_news("Stopped.", drawing=False)}
+        return not show.stopped
+
+    def _load(self, show: Show, name: str) -> Iterator[Update]:
         for progress in loading(name):
             if progress.fraction < 1:
                 yield {self.news: pack_news(f"{progress.words} …", progress=progress.fraction)}
@@ -186,12 +200,14 @@ class StableDiffusionTab:
     def _choose(self, name: Any, request: gr.Request) -> Iterator[Update]:
         """Another model: its own settings."""
         _, show = self.here(request)
-        before = show.model
+        before, show.stopped = show.model, False
         try:
             if name not in CATALOGUE:
                 raise RequestError("Choose one of the models of the list.")
-            yield {self.notices["Model"]: notice("Loading …")}
-            yield from self.bring(show, name)
+            yield {self.notices["Model"]: notice("Loading …"), self.news: pack_news(drawing=True)}
+            if not (yield from self.bring(show, name)):
+                yield {self.notices["Model"]: "", self.model: before or self.default.model}
+                return
             wish, lab = Wish.of(name), StableDiffusionLab(name)
             tells = self.pace.in_words(lab.loaded, wish.request(lab, wish.prompt))
             yield {**self.put(wish), self.news: pack_news(f"{lab.loaded.model.title} is ready. {tells}", drawing=False)}
@@ -201,7 +217,7 @@ class StableDiffusionTab:
     def _read_tokens(self, name: Any, prompt: Any, request: gr.Request) -> Any:
         """What the model reads of the words, while they are written."""
         _, show = self.here(request)
-        if show.model != name or not isinstance(prompt, str):
+        if show.model != name or not in_memory(show.model) or not isinstance(prompt, str):
             return gr.skip()
         return pack_tokens(StableDiffusionLab(show.model).tokens(prompt[: SETTINGS.max_prompt_characters]))
 
@@ -212,54 +228,42 @@ class StableDiffusionTab:
         try:
             self.sessions.visitor(str(request.session_hash))
             _, show = self.here(request)
-            wish = Wish.read(values)
-            if CATALOGUE[wish.model].bytes >= SMALL:
-                size = CATALOGUE[wish.model].bytes / 1e9
-                yield {
-                    self.news: pack_news(f"Press Draw. {CATALOGUE[wish.model].title} is loaded first ({size:.1f} GB).")
-                }
-                wish = dataclasses.replace(wish, model="tiny")
-                yield from self.bring(show, "tiny")
-                return
-            yield from self._work(request, "one", "", wish)
+            show.stopped, wish = False, Wish.read(values)
+            model = CATALOGUE[wish.model]
+            if model.bytes < SMALL:
+                yield from self._work(request, wish, {})
+            elif (yield from self.bring(show, "tiny")):
+                said = f"Press Draw. {model.title} is loaded first ({model.bytes / 1e9:.1f} GB)."
+                yield {self.news: pack_news(said, drawing=False)}
         except (*REFUSALS, FullHouse) as refusal:
             yield self.refused(refusal)
 
     def _draw(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
         try:
-            data, wish = event._data, Wish.read(values)
+            self.here(request)[1].stopped = False
+            wish = Wish.read(values)
             if not wish.lock:
                 wish = dataclasses.replace(wish, seed=random.randrange(2**32))
                 yield {self.seed: wish.seed}
-            if data.get("mode") == "grid":
-                visitor, show = self.here(request)
-                yield from self.bring(show, wish.model)
-                yield from draw_grid(self, visitor, show, wish, data.get("x"), data.get("y"))
-            else:
-                second = str(data.get("second") or "")
-                yield from self._work(request, "two" if data.get("mode") == "two" else "one", second, wish)
+            yield from self._work(request, wish, event._data)
         except REFUSALS as refusal:
             yield self._failed(request, refusal)
 
-    def _another(self, request: gr.Request, *values: Any) -> Iterator[Update]:
-        try:
-            wish = dataclasses.replace(Wish.read(values), seed=random.randrange(2**32))
-            yield {self.seed: wish.seed, self.news: pack_news("Another seed …", drawing=True)}
-            yield from self._work(request, "one", "", wish)
-        except REFUSALS as refusal:
-            yield self._failed(request, refusal)
+    def _another(self) -> int:
+        """Another seed; the page then draws, in the mode it is in."""
+        return random.randrange(2**32)
 
     def _start_from(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
         """A picture of the tab is to be the beginning, all of it or with a part made anew."""
         try:
             _, show = self.here(request)
             picked = self.home.beginning(request, event._data)
-            show.beginning = picked
-            begin: Begin = "noise" if picked is None else "part" if picked.mask is not None else "picture"
+            show.beginning, show.stopped = picked, False
+            begin: Begin = "picture" if picked.mask is None else "part"
             height, width = picked.image.shape[-2:]
             wish = dataclasses.replace(Wish.read(values), begin=begin, height=height, width=width)
             yield {self.controls["begin"]: begin, self.controls["height"]: height, self.controls["width"]: width}
-            yield from self._work(request, "one", "", wish)
+            yield from self._work(request, wish, {})
         except REFUSALS as refusal:
             yield self._failed(request, refusal)
 
@@ -268,16 +272,26 @@ class StableDiffusionTab:
             self.here(request)[1].smaller = why.smaller
         return self.refused(why)
 
-    def _work(self, request: gr.Request, mode: str, second: str, wish: Wish) -> Iterator[Update]:
-        """Draw one prompt, or two from the same noise."""
+    def _work(self, request: gr.Request, wish: Wish, data: dict[str, Any]) -> Iterator[Update]:
+        """Draw one prompt, two from the same noise, or a grid, as the stage says in `data`."""
         visitor, show = self.here(request)
-        yield from self.bring(show, wish.model)
-        yield from draw_prompts(self, visitor, show, wish, [wish.prompt, second] if mode == "two" else [wish.prompt])
+        with visitor.diffusion.at_work():
+            if not (yield from self.bring(show, wish.model)):
+                return
+            if data.get("mode") == "grid":
+                yield from draw_grid(self, visitor, show, wish, data.get("x"), data.get("y"))
+            else:
+                second = [str(data.get("second") or "")] if data.get("mode") == "two" else []
+                yield from draw_prompts(self, visitor, show, wish, [wish.prompt, *second])
 
-    def _stop(self, request: gr.Request) -> None:
+    def _stop(self, request: gr.Request) -> Update:
         """The run notices after its step, keeps what is there, and has the last word."""
-        _, show = self.here(request)
+        try:
+            _, show = self.here(request)
+        except Gone as gone:
+            return {self.news: pack_news(str(gone), wrong=True, drawing=False)}
         show.stopped = True
+        return {self.news: gr.skip()}
 
     def _missing(self, request: gr.Request) -> str:
         _, show = self.here(request)
@@ -294,9 +308,11 @@ class StableDiffusionTab:
 
     # --- from the Schedules tab ----------------------------------------------------------------------------------
 
-    def take_schedule(self, config: ScheduleConfig, request: gr.Request, *values: Any) -> Update:
-        """A schedule chosen elsewhere. This model knows noise by the timestep numbers of its own schedule, so another
-        one could only be refused: said plainly.
+    def take_schedule(
+        self, config: ScheduleConfig, sampling: SamplingConfig, request: gr.Request, *values: Any
+    ) -> Update:
+        """Sampler and steps chosen elsewhere. Not the schedule: this model knows noise by the timestep numbers of its
+        own, so another one could only be refused: said plainly.
         """
         self.sessions.visitor(str(request.session_hash))
         _, show = self.here(request)
@@ -311,7 +327,11 @@ class StableDiffusionTab:
                 f"input is by that schedule's timestep numbers. On {config.title} the same number means "
                 "another noise, so it keeps its own; choose a scheduler to change where the steps fall."
             )
-        return {self.news: pack_news(said), self.brought: notice(said)}
+        taken: Update = {self.controls["steps"]: min(sampling.steps, SETTINGS.max_denoising_steps)}
+        possible = allowed(load(trained.name).scheduler_config) if in_memory(trained.name) else tuple(SCHEDULERS)
+        if sampling.sampler in possible:
+            taken[self.controls["scheduler"]] = sampling.sampler
+        return {self.news: pack_news(said), self.brought: notice(said), **taken}
 
 
 def _tell(what: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from playground.diffusion.sampling import SAMPLERS
+from playground.diffusion.sampling import SAMPLERS, SamplingConfig
 from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig
 from playground.sessions import FullHouse, Gone, Sessions, Visitor
 from playground.settings import SETTINGS
@@ -214,12 +214,20 @@ class ToyTab:
         moved = [k for k in KNOBS if k.value(lab.config) != k.value(old) and not (dragged and k is knob)]
         return self._show(visitor, group, message, moved)
 
-    def take_schedule(self, config: ScheduleConfig, request: gr.Request) -> Update:
-        """The experiment goes on with the schedule `config`; refused, it says why beside the noise knobs."""
+    def take_schedule(
+        self, config: ScheduleConfig, sampling: SamplingConfig, request: gr.Request, *values: Any
+    ) -> Update:
+        """The experiment goes on with the schedule `config` and sampler, steps and spacing of `sampling`; refused, it
+        says why beside the noise knobs.
+        """
 
         def take(visitor: Visitor) -> str:
-            visitor.lab.update(schedule=CUSTOM, custom_schedule=config.to_dict())
-            return f"Brought from Schedules: {config.title}."
+            visitor.lab.update(
+                schedule=CUSTOM,
+                custom_schedule=config.to_dict(),
+                **{f"sampling.{name}": getattr(sampling, name) for name in ("sampler", "steps", "spacing")},
+            )
+            return f"Brought from Schedules: {config.title}, {SAMPLERS[sampling.sampler].title}."
 
         return {**self._attempt(request, "Noise", take), self.groups["Noise"]: gr.Accordion(open=True)}
 

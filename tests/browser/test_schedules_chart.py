@@ -91,6 +91,7 @@ def test_the_toy_lab_and_mnist_take_it(schedules: SchedulesPage) -> None:
         "brought from Schedules"
     )
     assert "custom_schedule" in page.url
+    assert "pndm" in page.url, "and its sampler"
     page.get_by_role("tab", name="Schedules", exact=True).click()
     schedules.press("Use it in MNIST")
     digits = page.locator("canvas[data-testid=digits-live]")
@@ -99,6 +100,7 @@ def test_the_toy_lab_and_mnist_take_it(schedules: SchedulesPage) -> None:
     assert page.get_by_role("combobox", name="noise schedule").locator("visible=true").input_value() == (
         "brought from Schedules"
     )
+    assert page.get_by_role("combobox", name="sampler", exact=True).locator("visible=true").input_value() == "PNDM"
     last = ScheduleConfig("laplace").make().alphas_cumprod
     page.locator(".pg-digits .pg-t").evaluate(
         "s => { s.value = 500; s.dispatchEvent(new Event('input', {bubbles: true})); }"

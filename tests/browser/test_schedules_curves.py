@@ -113,6 +113,9 @@ def test_pndm_repeats_its_second_call(schedules: SchedulesPage) -> None:
     schedules.still()
     assert strip.get_attribute("data-history") == "4,4,4,4", "the last update draws on four"
     assert "10 steps are 11 calls" in schedules.page.locator(".pg-steps-note").inner_text()
+    assert strip.get_attribute("data-arcs") == "9>10 8>10 7>10"
+    schedules.scrub(round(visits.timesteps[3]))
+    assert strip.get_attribute("data-arcs") == "2>3 0>3", "call 1, the repeat's first, is forgotten"
 
 
 @pytest.mark.parametrize(
@@ -137,6 +140,10 @@ def test_refused_at_the_knob_and_the_last_good_curve_stays(
     assert "last good curves" in said
     assert knob.get_attribute("aria-invalid") == "true"
     np.testing.assert_array_equal(schedules.line("alphas_cumprod", number), before)
+    knob.fill(good)
+    card.locator(".pg-card-error").wait_for(state="hidden")
+    knob.fill("")
+    assert "give a number" in schedules.refusal(card)
     knob.fill(good)
     card.locator(".pg-card-error").wait_for(state="hidden")
     schedules.quiet()
@@ -172,3 +179,12 @@ def test_more_steps_than_timesteps_are_refused_and_the_ticks_stay(schedules: Sch
     assert strip.get_attribute("data-calls") == "10,10,10,10"
     steps.fill("20")
     schedules.page.wait_for_function("() => document.querySelector('.pg-steps canvas').dataset.calls === '20,20,20,20'")
+
+
+def test_both_of_heuns_calls_at_a_place_show(schedules: SchedulesPage) -> None:
+    visits = schedules.data("visits")
+    schedules.page.locator(".pg-sampler").select_option("heun")
+    schedules.until("(c, n) => Number(c.dataset.visits) > n", visits)
+    sampling = SamplingConfig("heun", steps=20, spacing=schedules.page.locator(".pg-spacing").input_value())
+    schedules.scrub(round(where(ScheduleConfig("linear"), sampling).timesteps[3]))
+    assert schedules.page.locator(".pg-steps canvas").get_attribute("data-arcs") == "2>3"

@@ -25,6 +25,13 @@ from playground.toy.data import DataError, make_cloud
 STRAIGHT = ((0.0, MOST), (1.0, LEAST))
 
 
+def cloud(name: str) -> torch.Tensor:
+    """(POINTS, 2) as the networks have them: mean 0, and 1 in the mean square."""
+    points = make_cloud(name, POINTS, 0).points.double()
+    points = points - points.mean(0)
+    return points / points.square().mean().sqrt()
+
+
 def optimal(moments: Moments) -> tuple[tuple[float, float], ...]:
     """The knots of p(λ) ∝ √E‖ε - ε̂‖⁴: each stretch of λ gets its share of the time."""
     share = torch.cumulative_trapezoid(moments.fourth.sqrt(), moments.levels)
@@ -56,7 +63,7 @@ def test_the_optimum_is_one() -> None:
 def test_variance_is_that_of_the_estimate() -> None:
     # Draw t and a pair (x0, ε), as training does, and look at the spread of ½ γ'(t) ‖ε - ε̂‖².
     moments, rng = moments_of("two_moons", 0), torch.Generator().manual_seed(7)
-    points = make_cloud("two_moons", POINTS, 0).points.double()
+    points = cloud("two_moons")
     n = 4000
     level = MOST + (LEAST - MOST) * torch.rand(n, generator=rng, dtype=torch.float64)  # the straight line
     alpha, sigma = torch.sigmoid(level).sqrt(), torch.sigmoid(-level).sqrt()
@@ -72,7 +79,7 @@ def test_variance_is_that_of_the_estimate() -> None:
 def test_moments_are_the_posterior_variance() -> None:
     # E‖x0 - x̂0‖² is twice the mean posterior variance per dimension, and SNR times it the error of ε̂.
     moments, rng = moments_of("two_discs", 0), torch.Generator().manual_seed(3)
-    points = make_cloud("two_discs", POINTS, 0).points.double()
+    points = cloud("two_discs")
     for k in (30, 60, 75):
         level = moments.levels[k]
         alpha, sigma = torch.sigmoid(level).sqrt(), torch.sigmoid(-level).sqrt()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from playground.stable_diffusion import desk as desks
-from playground.stable_diffusion.desk import Desk, in_line
+from playground.stable_diffusion.desk import Desk, Strip, in_line
 from playground.stable_diffusion.generation import DenoisingStep, generate
 from playground.stable_diffusion.line import LINES, Line, Waiting
 from playground.stable_diffusion.picture import read_png
@@ -52,6 +52,22 @@ def test_the_gallery_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [k.number for k in desk.gallery] == [9, 10, 11, 12]
 
 
+def test_the_gallery_has_so_many_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, step = Desk(), end()
+    monkeypatch.setattr(desks, "SETTINGS", dataclasses.replace(desks.SETTINGS, max_gallery_pictures=3))
+    for _ in range(3):
+        desk.keep(step, REQUEST, "tiny")
+    assert [k.number for k in desk.gallery] == [4, 5, 6]
+
+
+def test_a_strip_has_twenty_small_previews_of_a_long_run() -> None:
+    strip = Strip(4)
+    for step in generate(tiny(), dataclasses.replace(REQUEST, steps=50, preview="linear")):
+        strip.add(step)
+    assert len(strip.previews) == 20
+    assert {tuple(preview.shape) for preview in strip.previews} == {(2, 3, 96, 96)}
+
+
 def test_a_run_without_a_picture_leaves_nothing() -> None:
     desk = Desk()
     assert desk.keep(next(generate(tiny(), REQUEST)), REQUEST, "tiny") == []
@@ -89,6 +105,7 @@ def test_positions_are_told_and_the_first_goes_first() -> None:
     second, third = line.run(count(1, log, "b")), line.run(count(1, log, "c"))
     assert next(second) == Waiting(1)
     assert next(third) == Waiting(2)
+    assert next(third) == Waiting(2)  # again at each look, so that who waits may leave
     assert Waiting(1).words == "Next in line: one run is before yours."
     assert Waiting(2).words == "2 runs are before yours."
     leave.set()

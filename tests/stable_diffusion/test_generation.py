@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from playground.diffusion.sampling import import_diffusers
+from playground.settings import SETTINGS
+from playground.stable_diffusion import generation
 from playground.stable_diffusion.digits.pipeline import make_scheduler
 from playground.stable_diffusion.generation import DenoisingStep, GenerationError, OutOfMemory, generate
 from playground.stable_diffusion.models import Loaded
@@ -325,6 +327,13 @@ def test_what_a_model_cannot_draw_is_refused_at_once(
 ) -> None:
     with pytest.raises(error, match=words):
         generate(tiny(), request(**{"width": 128 if "seeds" in knobs else 32, **knobs}))
+
+
+def test_more_steps_than_a_page_can_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "SETTINGS", dataclasses.replace(SETTINGS, max_run_bytes=1_000_000))
+    generate(tiny(), request(steps=500, preview="none"))
+    with pytest.raises(RequestError, match="MB to show"):
+        generate(tiny(), request(steps=500, preview="decode"))
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """StableDiffusionLab: defaults of the model, tokens, sweeps and grids."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import torch
 
+from playground.stable_diffusion.generation import encode
 from playground.stable_diffusion.grid import GridCell
 from playground.stable_diffusion.lab import StableDiffusionLab
 from playground.stable_diffusion.request import RequestError
@@ -61,6 +63,15 @@ def test_tokens_are_the_models_own() -> None:
     assert LAB.tokens("") == ()
 
 
+def test_words_are_read_in_two_threads_at_once() -> None:
+    words, request = "red " * 40, LAB.request("red " * 40, guidance_scale=1.0)
+    with ThreadPoolExecutor(2) as pool:
+        typed = pool.map(lambda _: len(LAB.tokens(words)), range(200))
+        drawn = pool.map(lambda _: encode(LAB.loaded, request).shape[1], range(200))
+        assert set(typed) == {40}
+        assert set(drawn) == {LAB.loaded.pipeline.tokenizer.model_max_length}
+
+
 def test_what_does_not_fit_is_cut() -> None:
     words = "seven " * 40
     tokens = LAB.tokens(words)
@@ -112,6 +123,7 @@ def test_a_grid_of_any_two_axes() -> None:
         (("word", ["nine", "two"]), None, "does not have 'nine'"),
         (("steps", [2]), ("steps", [3]), "Both axes"),
         (("seed", list(range(9))), ("steps", list(range(2, 10))), "72 pictures are too many"),
+        (("seed", list(range(9))), ("steps", [500]), "4,500 steps together"),
         (("seed", [2.5]), None, "2.5 is none"),
         (("steps", ["many"]), None, "whole number"),
     ],

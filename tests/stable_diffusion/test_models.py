@@ -153,6 +153,8 @@ def test_a_pickle_beside_safetensors_is_never_read(mine: Path) -> None:
         ({"unet": ["subprocess", "Popen"]}, "does not have"),
         ({"helper": ["diffusers", "AutoencoderKL"]}, "does not have"),
         ({"_class_name": None}, "is a None"),
+        ({"unet": []}, "does not have"),
+        ({"unet": [[], "UNet2DConditionModel"]}, "does not have"),
     ],
 )
 def test_an_index_that_names_other_things(mine: Path, change: dict[str, Any], words: str) -> None:
@@ -243,6 +245,15 @@ def test_pickles_on_the_hub_are_refused() -> None:
         wanted({f: size for f, size in FILES.items() if not f.endswith(".safetensors")}, "sd")
     with pytest.raises(ModelError, match=r"no model_index\.json"):
         wanted({"model.safetensors": 1, "model.ckpt": 1}, "sd")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [("/models/v1-5.ckpt", "is a pickle"), ("/no/such/folder", "neither a folder"), ("nothing", "neither a folder")],
+)
+def test_what_is_neither_a_folder_nor_an_id_of_the_hub(source: str, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        next(hub.fetch(source))
 
 
 # ---- The Hub, through Hugging Face's own client in a process of its own: it reads its address when it is imported

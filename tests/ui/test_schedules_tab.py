@@ -2,21 +2,23 @@
 
 import base64
 import json
+from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playground.diffusion.sampling import SamplerError
+from playground.diffusion.sampling import SamplerError, SamplingConfig
 from playground.diffusion.schedule_config import KNOBS_OF, ScheduleConfig
 from playground.diffusion.schedules import ScheduleError
 from playground.schedules.curves import CURVES, curves
 from playground.schedules.quality import ChartError
 from playground.ui.explain_schedules import HOW_IT_WORKS, RUNNING_CODE
 from playground.ui.live import schedules as live
-from playground.ui.schedules_tab import _now_and_then, chart_of
+from playground.ui.schedules_tab import MOST_CHARTS, SchedulesTab, Taker, _now_and_then, chart_of
 
 QUESTIONS = (live.read_curves, live.read_steps, live.read_stroke, live.read_code, live.read_files)
 PNDM = {"sampler": "pndm", "steps": 10, "spacing": "leading"}
@@ -138,6 +140,41 @@ def test_a_chart_of_junk_is_refused(value: Any, other: Any) -> None:
         except (ChartError, ScheduleError, SamplerError):
             continue
         chart_of(data | {name: value})  # it was no junk after all
+
+
+def tab_with(**takers: Taker) -> SchedulesTab:
+    with gr.Blocks(), gr.Tabs() as tabs:
+        return SchedulesTab(tabs, takers)
+
+
+def test_one_chart_too_many_is_told_so_at_once() -> None:
+    data = {"denoiser": "exact", "cloud": "spiral", "samplers": ["ddim"], "seed": 0, "schedules": [{"name": "linear"}]}
+    tab, event = tab_with(), SimpleNamespace(_data=data | {"asked": 5})
+    running = [tab._measure(event) for _ in range(MOST_CHARTS)]  # type: ignore[arg-type]
+    for chart in running:
+        next(chart)
+    (refused,) = tab._measure(event)  # type: ignore[arg-type]
+    told, _ = unpacked(refused)
+    assert "4 charts are being measured" in told["word"]
+    assert (told["asked"], told["wrong"], told["done"]) == (5, True, True)
+    running[0].close()  # type: ignore[attr-defined]
+    assert "wrong" not in unpacked(next(tab._measure(event)))[0]  # type: ignore[arg-type]
+
+
+def test_a_schedule_is_carried_with_its_sampler() -> None:
+    carried: list[Any] = []
+
+    def take(*given: Any) -> dict[Any, Any]:
+        carried.append(given)
+        return {}
+
+    tab = tab_with(toy=Taker("the toy lab", take, []))
+    wish = {"where": "toy", "config": {"name": "cosine"}, "sampling": PNDM}
+    tab._carry("request", SimpleNamespace(_data=wish))  # type: ignore[arg-type]
+    assert carried == [(ScheduleConfig("cosine"), SamplingConfig(**PNDM), "request")]  # type: ignore[arg-type]
+    (told,) = tab._carry("request", SimpleNamespace(_data=wish | {"sampling": {"steps": 1}})).values()  # type: ignore[arg-type]
+    assert "at least 2 steps" in unpacked(told)[0]["wrong"]
+    assert len(carried) == 1
 
 
 def test_the_first_and_the_last_are_always_told() -> None:

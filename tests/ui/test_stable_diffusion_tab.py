@@ -7,6 +7,7 @@ import json
 import random
 import re
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +23,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from playground.diffusion.sampling import SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.sessions import Sessions
-from playground.stable_diffusion import RequestError, StableDiffusionLab, models
+from playground.settings import SETTINGS
+from playground.stable_diffusion import RequestError, StableDiffusionLab, line, models
 from playground.stable_diffusion.generation import OutOfMemory
 from playground.stable_diffusion.lab import Token
 from playground.stable_diffusion.models import CATALOGUE
@@ -36,7 +39,7 @@ from playground.ui.live import diffusion
 from playground.ui.live.diffusion import pack_model, pack_step, tokens_meta
 from playground.ui.live.stage import HERE
 from playground.ui.stable_diffusion_foreign import read_parameters
-from playground.ui.stable_diffusion_gallery import contact_sheet
+from playground.ui.stable_diffusion_gallery import _fitted, contact_sheet
 from playground.ui.stable_diffusion_gallery import settings as settings_of
 from playground.ui.stable_diffusion_knobs import KNOBS, Wish, read_axis
 from playground.ui.stable_diffusion_pace import Pace
@@ -75,7 +78,7 @@ def test_a_step_crosses_within_half_a_step_of_eight_bits(guidance_scale: float) 
     assert (meta["run"], meta["slot"], meta["index"], meta["total"]) == (7, 1, 0, step.total)
     assert meta["norms"] == pytest.approx(step.guidance_norm.tolist())
     assert meta["parts"].keys() == {"text_encoder", "unet", "scheduler", "vae"}
-    wanted = {"latents": step.latents, "cond": step.eps_cond}
+    wanted = {"latents": step.latents, "x0": step.x0, "cond": step.eps_cond}
     if guidance_scale > 1:
         assert step.eps_uncond is not None
         wanted["uncond"] = step.eps_uncond
@@ -83,21 +86,10 @@ def test_a_step_crosses_within_half_a_step_of_eight_bits(guidance_scale: float) 
         assert "uncond" not in found
     assert step.images is not None
     for name, tensor in (wanted | {"images": step.images * 2 - 1}).items():
-        expected = tensor.numpy() if name in ("latents", "images") else tensor.clamp(-6, 6).numpy()
+        expected = tensor.numpy() if name in ("latents", "x0", "images") else tensor.clamp(-6, 6).numpy()
         np.testing.assert_allclose(found[name], expected, atol=np.abs(expected).max() / 127 / 2 + 1e-6)
     assert found["attention"].shape == (2, words + 2, 8, 8)
     np.testing.assert_allclose(found["attention"].max((2, 3)), 1, atol=1e-6)
-
-
-def test_the_guided_noise_of_a_step_gives_x0_back() -> None:
-    """What the page works out from latents, cond and uncond is the x̂_0 of the step."""
-    lab = StableDiffusionLab(tiny())
-    *_, step, _ = lab.generate(PROMPT, steps=4, guidance_scale=3.0, scheduler="ddim")
-    meta, found = unpack(pack_step(step, 1, 0, 3.0, 7))
-    eps = found["uncond"] + meta["guidance_scale"] * (found["cond"] - found["uncond"])
-    x0 = (found["latents"] - meta["sigma"] * eps) / meta["alpha"]
-    worst = np.abs(found["latents"]).max() + 7 * meta["sigma"] * np.abs(found["cond"]).max()
-    np.testing.assert_allclose(x0, step.x0.numpy(), atol=worst / 127 / meta["alpha"])
 
 
 def test_large_previews_are_sent_small_and_the_picture_whole() -> None:
@@ -243,9 +235,7 @@ def test_a_new_run_ends_the_one_before() -> None:
     show = Show()
     first = show.begin()
     show.tell("one")
-    show.stopped = True
     assert show.begin() == first + 1
-    assert not show.stopped
     assert show.messages == []
     with pytest.raises(RequestError, match="Start from it"):
         show.start("picture", 32, 32)
@@ -342,6 +332,46 @@ def test_stop_keeps_what_is_there(tab: StableDiffusionTab) -> None:
     assert message["steps"] == [3]
     assert "Stopped at step 2 of 51" in message["status"]
     assert tab.sessions.known(request.session_hash).diffusion.gallery == []
+
+
+def test_stop_ends_a_wish_whose_model_is_still_loading(
+    tab: StableDiffusionTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = page(tab)
+    monkeypatch.setattr(models, "_IN_MEMORY", {})
+    updates = tab._draw(request, event(mode="one"), *said(**QUICK))
+    seen = [next(updates)]
+    tab._stop(request)
+    seen += updates
+    assert told(tab, seen) == []
+    assert news(tab, seen)[-1]["status"] == "Stopped."
+    assert news(tab, seen)[-1]["drawing"] is False
+    assert told(tab, tab._draw(request, event(mode="one"), *said(**QUICK)))[-1]["kind"] == "end"
+
+
+def test_a_model_that_made_room_comes_back_at_draw_alone(
+    tab: StableDiffusionTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, _ = drawn(tab)
+    monkeypatch.setattr(models, "_IN_MEMORY", {})
+    tab._read_tokens("tiny", "a red nine", request)
+    assert not models.in_memory("tiny")
+    assert news(tab, tab._draw(request, event(mode="one"), *said(**QUICK)))[0]["progress"] < 1
+
+
+def test_who_draws_is_at_work(tab: StableDiffusionTab) -> None:
+    request = page(tab)
+    visitor = tab.sessions.known(request.session_hash)
+    updates = tab._draw(request, event(mode="one"), *said(**QUICK))
+    next(updates)
+    assert visitor.at_work
+    list(updates)
+    assert not visitor.at_work
+
+
+def test_stop_of_a_page_that_is_gone_is_answered(tab: StableDiffusionTab) -> None:
+    request: Any = SimpleNamespace(session_hash="gone")
+    assert "Reload" in unpack(tab._stop(request)[tab.news])[0]["status"]
 
 
 def test_a_new_wish_ends_the_old_run(tab: StableDiffusionTab) -> None:
@@ -480,7 +510,7 @@ def test_a_picture_begins_the_next(tab: StableDiffusionTab) -> None:
 
 def test_the_contact_sheet_has_every_step(tab: StableDiffusionTab) -> None:
     request, desk = drawn(tab)
-    sheet = read_png(contact_sheet(desk.steps)).image
+    sheet = read_png(contact_sheet(desk.strip)).image
     assert sheet.shape == (3, 2 * 96, 5 * 96)
     update = tab.home._sheet(request)
     assert unpack(update[tab.files])[0]["name"] == "denoising-0.png"
@@ -496,15 +526,18 @@ def test_words_typed_become_tokens(tab: StableDiffusionTab) -> None:
 
 def test_a_schedule_from_elsewhere_is_answered(tab: StableDiffusionTab) -> None:
     request = page(tab)
-    own = tab.take_schedule(ScheduleConfig("scaled_linear"), request)
+    own = tab.take_schedule(ScheduleConfig("scaled_linear"), SamplingConfig("ddim", 30), request)
+    assert (own[tab.controls["scheduler"]], own[tab.controls["steps"]]) == ("ddim", 30)
     assert "nothing to change" in own[tab.brought]
-    other = tab.take_schedule(ScheduleConfig("cosine"), request)
+    other = tab.take_schedule(ScheduleConfig("cosine"), SamplingConfig("langevin", 5000), request)
+    assert tab.controls["scheduler"] not in other
+    assert other[tab.controls["steps"]] == SETTINGS.max_denoising_steps
     assert "keeps its own" in other[tab.brought]
 
 
 def test_nothing_of_a_visitor_is_markup(tab: StableDiffusionTab) -> None:
     update = tab.refused(RequestError("<img src=x onerror=alert(1)>"))
-    assert "<img" not in update[tab.brought]
+    assert "<img" not in update[tab.notices["Picture"]]
 
 
 def test_clip_compares_only_what_is_there(tab: StableDiffusionTab) -> None:
@@ -521,6 +554,15 @@ def test_foreign_pictures_can_be_started_from(tab: StableDiffusionTab) -> None:
     _, show = tab.here(request)
     assert show.beginning is not None
     assert show.beginning.image.shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 100_000), (3, 100_000, 1), (3, 60, 100)])
+def test_a_picture_of_any_shape_is_cut_before_it_is_scaled(shape: tuple[int, int, int]) -> None:
+    picture = torch.zeros(shape)
+    picture[:, (shape[1] - 1) // 2, (shape[2] - 1) // 2] = 1.0
+    fitted = _fitted(picture, Wish.of("tiny"))
+    assert fitted.shape == (3, 32, 32)
+    assert fitted[:, 12:20, 12:20].sum() > 0
 
 
 def test_a_model_that_is_not_there_is_refused_at_its_knob(tab: StableDiffusionTab, tmp_path: Path) -> None:
@@ -541,8 +583,6 @@ def test_a_seed_that_is_not_kept_is_shown(tab: StableDiffusionTab) -> None:
     first, *rest = tab._draw(request, event(mode="one"), *said(lock=False, **QUICK))
     begin = told(tab, rest)[0]
     assert begin["slots"][0]["seeds"] == [first[tab.seed], (first[tab.seed] + 1) % 2**32]
-    first, *rest = tab._another(request, *said(**QUICK))
-    assert told(tab, rest)[0]["slots"][0]["seeds"][0] == first[tab.seed]
 
 
 def test_the_first_picture_comes_by_itself(tab: StableDiffusionTab) -> None:
@@ -580,6 +620,35 @@ def test_the_web_ui_of_others_is_read_as_far_as_it_goes(tab: StableDiffusionTab)
 def test_no_line_of_others_breaks_it(text: str) -> None:
     changed = dataclasses.replace(Wish.of("tiny"), **read_parameters(text))
     Wish.read(said(**{name: getattr(changed, name) for name in read_parameters(text)}))
+
+
+def test_spaces_without_end_are_read_to_the_end() -> None:
+    assert read_parameters("a\n" + " " * 19_000) == {}
+    assert read_parameters("a\n" + "a " * 9_500) == {}
+
+
+def test_stop_is_noticed_while_waiting(tab: StableDiffusionTab) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def held() -> Iterator[int]:
+        entered.set()
+        leave.wait(60)
+        yield 0
+
+    other = threading.Thread(target=lambda: list(line.LINES["cpu"].run(held())))
+    other.start()
+    entered.wait()
+    try:
+        for mode, axes in (("one", {}), ("grid", {"x": ["seed", "1, 2"], "y": ["", ""]})):
+            request, heard = page(tab), []
+            for update in tab._draw(request, event(mode=mode, **axes), *said(**QUICK)):
+                heard += told(tab, [update])
+                if any("before yours" in str(each.get("status")) for each in news(tab, [update])):
+                    tab._stop(request)
+            assert [message["kind"] for message in heard] == ["begin", "end"]
+    finally:
+        leave.set()
+        other.join()
 
 
 def test_warming_up_loads_the_model(tab: StableDiffusionTab) -> None:

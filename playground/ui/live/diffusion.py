@@ -127,6 +127,7 @@ def pack_step(step: DenoisingStep, run: int, slot: int, guidance_scale: float, t
     }
     arrays: dict[str, tuple[Tensor, Kind]] = {
         "latents": (step.latents, "i8"),
+        "x0": (step.x0, "i8"),  # worked out from the others on the page, it would be their rounding errors at first
         "cond": (step.eps_cond.clamp(-EPS_LIMIT, EPS_LIMIT), "i8"),
     }
     if step.eps_uncond is not None:

@@ -4,20 +4,14 @@
 const floats = ({ data, scale }) => Float32Array.from(data, (v) => v * scale);
 
 function latentsOf(step, view) { // {values (N·C·h·w), shape}, or null where there is none
-  const { latents, cond, uncond } = step.arrays;
+  const { latents, x0, cond, uncond } = step.arrays;
   if (!latents) return null;
   const { shape } = latents;
   if (view === "xt" || view === "channels") return { values: floats(latents), shape };
+  if (view === "x0") return { values: floats(x0), shape };
   if (view === "cond") return { values: floats(cond), shape };
   if (view === "uncond") return uncond ? { values: floats(uncond), shape } : null;
-  if (view === "guidance" && !uncond) return null;
-  const values = floats(cond), { meta } = step, s = meta.guidance_scale;
-  if (view === "guidance") return { values: values.map((v, i) => v - uncond.data[i] * uncond.scale), shape };
-  // x̂_0 = (x_t − σ ε̂) / α
-  return { shape, values: values.map((v, i) => {
-    const without = uncond ? uncond.data[i] * uncond.scale : v;
-    return (latents.data[i] * latents.scale - meta.sigma * (without + s * (v - without))) / meta.alpha;
-  }) };
+  return uncond ? { values: floats(cond).map((v, i) => v - uncond.data[i] * uncond.scale), shape } : null; // guidance
 }
 
 // Latents have no colours; a linear map gives them some that are near what the VAE would make of them.

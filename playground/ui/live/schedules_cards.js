@@ -4,7 +4,7 @@
 const S = {
   scene: null, cards: [], next: 0, x: "t", equal: false, at: 0, playing: false, playedAt: 0, heldUntil: 0,
   digit: 3, cloud: 0, hover: null, zoom: { x: null, y: {} }, sampling: { sampler: "pndm", steps: 10, spacing: "default" },
-  panels: PANELS.slice(), scheduled: false, dirty: new Set(), room: 0, chart: { points: [], config: null, figure: "error", facet: "sampler", floor: null },
+  panels: PANELS.slice(), scheduled: false, room: 0, chart: { points: [], figure: "error", facet: "sampler", floor: null },
   measuring: false, learning: null, heardAt: 0,
 };
 find(".pg-play-speed").value = "1";
@@ -92,7 +92,7 @@ function build(card) { // the card anew: its schedule is another one
   node.setAttribute("aria-label", titleOf(config.name));
   node.dataset.name = config.name;
   node.replaceChildren(
-    make("header", {}, swatch, kind, small("duplicate", icon("M2 2h8v2h4v10H6v-4H2zM4 4v4h2V6h2V4zM8 6v6h4V6z"), "duplicate", () => addCard(structuredClone(card.config))), small("remove", icon("M3 4l1-1 4 4 4-4 1 1-4 4 4 4-1 1-4-4-4 4-1-1 4-4z"), "remove", () => removeCard(card))),
+    make("header", {}, swatch, kind, small("duplicate", icon("M2 2h8v2h4v10H6v-4H2zM4 4v4h2V6h2V4zM8 6v6h4V6z"), "duplicate", () => addCard(structuredClone(card.curves ? card.curves.meta.config : card.config))), small("remove", icon("M3 4l1-1 4 4 4-4 1 1-4 4 4 4-1 1-4-4-4 4-1-1 4-4z"), "remove", () => removeCard(card))),
     make("p", { className: "pg-card-error", hidden: true, role: "alert" }), make("p", { className: "pg-sr pg-card-title" }),
     knobRow(card, { field: "timesteps", label: "T", default: 1000, low: 10, high: meta.most_timesteps, step: 10, log: false, help: "Into how many steps the way to noise is cut." }),
     ...meta.schedules[config.name].knobs.map((spec) => knobRow(card, spec)),
@@ -111,7 +111,7 @@ function knobRow(card, spec) {
   const row = make("label", { className: "pg-knob", title: spec.help }, make("span", { textContent: spec.label }), range, number);
   row.dataset.field = spec.field;
   const turn = (v) => {
-    if (v === card.config[spec.field]) return;
+    if (v === card.config[spec.field] && !card.wrong) return; // typed back, what was wrong is good again
     card.config = { ...card.config, [spec.field]: v };
     refresh(card);
   };
@@ -196,6 +196,7 @@ function learn(card, cloud) {
 }
 
 function onLearned(meta) {
+  S.heardAt = performance.now();
   const card = S.cards.find((one) => one.id === meta.card);
   if (meta.done || meta.wrong) S.learning = null;
   if (!card || card.config.name !== "learned") return;

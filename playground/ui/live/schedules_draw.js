@@ -2,10 +2,10 @@
 // fall, and says what it changed; the sheet shows both.
 const COLUMNS = 101, STRIDE = 5, MARGIN = 30;
 const paper = find(".pg-drawn"), page = find(".pg-curve-paper");
-const D = { heights: [], card: null, place: 50, last: null, result: null, asked: 0 };
+const D = { heights: [], card: null, place: 50, last: null, result: null, fresh: false, asked: 0 }; // fresh: `result` is of the drawing as it is now
 
 function openDrawing(card) {
-  Object.assign(D, { card, heights: new Array(COLUMNS).fill(null), last: null, result: null, place: 50 });
+  Object.assign(D, { card, heights: new Array(COLUMNS).fill(null), last: null, result: null, fresh: false, place: 50 });
   if (card && card.config.name === "drawn") for (const [u, v] of card.config.knots || []) D.heights[Math.round(u * (COLUMNS - 1))] = v;
   setText(".pg-paper-note", "From the upper left (all data) to the lower right (all noise). Keys: ← → choose a place, ↑ ↓ move the curve.");
   paper.showModal();
@@ -15,6 +15,11 @@ function openDrawing(card) {
 
 const drawnPoints = () => D.heights.map((v, k) => [k / (COLUMNS - 1), v]).filter(([, v]) => v != null);
 
+function drawingChanged() { // an answer that is on its way is of an older one
+  D.fresh = false;
+  D.asked++;
+}
+
 async function smooth() { // what was drawn, as Python makes a schedule of it
   const mine = ++D.asked, base = D.card ? D.card.config : { name: "linear" };
   const { timesteps = 1000, rescale_betas_zero_snr: zero = false } = base;
@@ -23,7 +28,7 @@ async function smooth() { // what was drawn, as Python makes a schedule of it
   const note = find(".pg-paper-note");
   note.textContent = answer.wrong || answer.words || "Taken as it was drawn.";
   note.classList.toggle("pg-wrong", !!answer.wrong);
-  if (!answer.wrong) D.result = answer; // the last good one stays
+  if (!answer.wrong) Object.assign(D, { result: answer, fresh: true }); // the last good one stays
   page.dataset.answers = Number(page.dataset.answers || 0) + 1;
   paintPaper();
 }
@@ -66,6 +71,7 @@ function passOver(event) { // every place between the last one and this gets its
   const k = Math.round(u * (COLUMNS - 1)), [from, old] = D.last || [k, v];
   for (let j = Math.min(from, k); j <= Math.max(from, k); j++) D.heights[j] = from === k ? v : old + (v - old) * (j - from) / (k - from);
   Object.assign(D, { last: [k, v], place: k });
+  drawingChanged();
   paintPaper();
 }
 
@@ -86,7 +92,7 @@ page.addEventListener("keydown", (event) => {
       else if (D.heights[k] != null) D.heights[k] = (k < D.place ? Math.max : Math.min)(height, D.heights[k]); // it pushes the others along: a curve that falls stays one
     }
     D.heights[D.place] = height;
-    smooth();
+    drawingChanged(); smooth();
   }
   D.place = Math.max(0, Math.min(COLUMNS - 1, D.place - D.place % STRIDE + sideways));
   paintPaper();
@@ -95,10 +101,10 @@ for (const change of ["focus", "blur"]) page.addEventListener(change, paintPaper
 
 const drawingActions = {
   draw() { openDrawing(null); },
-  clear_drawing() { Object.assign(D, { heights: new Array(COLUMNS).fill(null), result: null }); setText(".pg-paper-note", "Clear."); paintPaper(); },
+  clear_drawing() { Object.assign(D, { heights: new Array(COLUMNS).fill(null), result: null }); drawingChanged(); setText(".pg-paper-note", "Clear."); paintPaper(); },
   cancel_drawing() { paper.close(); },
   async use_drawing() {
-    if (!D.result) { await smooth(); if (!D.result) return; } // an empty sheet is refused in words
+    if (!D.fresh) { await smooth(); if (!D.fresh) return; } // what makes no schedule is refused in words
     const { config, curves: packed } = D.result, { card } = D;
     paper.close();
     if (!card) { addCard(config, packed); return; }

@@ -71,7 +71,7 @@ root.innerHTML = `
       <div class="pg-quality-charts">
         <div class="pg-bar">
           <div class="pg-modes" role="group" aria-label="What is measured">
-            <button type="button" class="pg-chip" data-figure="error" aria-pressed="true" title="RMS distance from where the exact path from the same noise ends: the sampler's own error">error against the exact path</button>
+            <button type="button" class="pg-chip" data-figure="error" aria-pressed="true" title="median distance from where the exact path from the same noise ends: the sampler's own error">error against the exact path</button>
             <button type="button" class="pg-chip" data-figure="distance" aria-pressed="false" title="from fresh data, with the floor that fresh data have themselves">distance to the data</button>
           </div>
           <div class="pg-modes" role="group" aria-label="One chart for each">

@@ -2,11 +2,10 @@
 
 const SAMPLER_COLOURS = { ddim: "#0072b2", ddpm: "#6b7280", pndm: "#cc79a7", "dpm++": "#e69f00", unipc: "#009e73", heun: "#56b4e9", euler: "#8c6d1f" };
 const LOOKS = {
-  exact: "The exact denoiser of the cloud, a little blurred, makes no mistake: what is left is the sampler’s own. First-order samplers (DDIM, Euler) fall along slope −1, second-order ones (DPM-Solver++, UniPC, Heun) along −2.",
+  exact: "The exact denoiser of the cloud, a little blurred, makes no mistake: what is left is the sampler’s own. Where the steps end near no noise (EDM, or Karras spacing), first-order samplers (DDIM, Euler) fall along slope −1, second-order ones (DPM-Solver++, UniPC, Heun) along −2. On linear, scaled linear and cosine the last jump, to x̂0, is what one sees: first order whatever the sampler.",
   toy: "A small network is trained on each schedule first, some seconds each. Its own mistakes make a floor of their own: more calls stop helping.",
   mnist: "The model that ships. Fréchet distance of a reader’s features, and its floor at this number of digits. Minutes on one core: choose few samplers.",
 };
-const FIGURE = { error: "median error", distance: "distance" };
 const facets = find(".pg-facets");
 
 function fillQuality() {
@@ -42,7 +41,7 @@ function measuring(on) {
 const qualityActions = {
   measure() {
     const cards = good(), samplers = all(".pg-samplers input:checked").map((box) => box.value);
-    S.chart = { ...S.chart, points: [], floor: null, cards: cards.map((card) => ({ name: shortName(card), title: card.curves.meta.title, line: lineOf(card) })), asked: Date.now(), unit: "" };
+    S.chart = { ...S.chart, points: [], floor: null, cards: cards.map((card) => ({ name: shortName(card), title: card.curves.meta.title, line: lineOf(card) })), asked: Date.now() };
     measuring(true); qualityWord("Starting …"); drawFacets();
     trigger("measure", { asked: S.chart.asked, denoiser: find(".pg-denoiser").value, cloud: find(".pg-quality-cloud").value, seed: Number(find(".pg-seed").value),
       samplers, schedules: cards.map((card) => card.curves.meta.config) });
@@ -119,10 +118,10 @@ function drawFacets() {
 // --- in diffusers' words ----------------------------------------------------------------------------------------------------------
 
 let codeAsked = 0, code = null;
-const chosenCard = () => S.cards.find((card) => String(card.id) === find(".pg-which").value) || S.cards[0];
+const chosenCard = () => good().find((card) => String(card.id) === find(".pg-which").value) || good()[0];
 async function refreshCode() {
   const mine = ++codeAsked, card = chosenCard();
-  if (!card || !card.curves) return;
+  if (!card) return;
   const answer = await question("read_code", { config: card.curves.meta.config, sampling: S.sampling });
   if (mine !== codeAsked) return;
   const note = find(".pg-bridge-note");
@@ -157,7 +156,10 @@ function fillUses() { // the tabs that take a schedule
   find(".pg-use").replaceChildren(...Object.entries(props.takers).map(([name, title]) => {
     const button = make("button", { type: "button", textContent: `Use it in ${title}` });
     button.dataset.take = name;
-    button.addEventListener("click", () => trigger("use", { where: name, config: chosenCard().curves.meta.config }));
+    button.addEventListener("click", () => {
+      const card = chosenCard();
+      if (card) trigger("use", { where: name, config: card.curves.meta.config, sampling: S.sampling });
+    });
     return button;
   }));
 }

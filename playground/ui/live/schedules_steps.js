@@ -38,6 +38,20 @@ function callNow(card) {
   return k;
 }
 
+// Of all calls at the slider's place, which earlier ones enter the update after them: [from, to]. Liu et al.'s repeat,
+// PNDM's call 1, is forgotten once its own update is done.
+function arcsNow({ timesteps, history }, now) {
+  const arcs = [];
+  for (let k = now; k >= 0 && timesteps[k] === timesteps[now]; k--) {
+    for (let j = k - 1, left = history[k] - 1; left > 0 && j >= 0; j--) {
+      if (S.sampling.sampler === "pndm" && k > 1 && j === 1) continue;
+      left--;
+      if (timesteps[j] !== timesteps[k]) arcs.push([j, k]); // at the same place: the ring shows it
+    }
+  }
+  return arcs;
+}
+
 function drawSteps(g, card, place, colours) { // on a curve
   if (!card.visits || card.visits.calls > MOST_TICKS) return;
   g.strokeStyle = colours.text; g.lineWidth = 1; g.beginPath();
@@ -54,7 +68,7 @@ function paintSteps(colours) {
   const { g } = c, box = line.getBoundingClientRect(), track = slider.getBoundingClientRect(), left = track.left - box.left + 8, wide = track.width - 16;
   const px = (card, t) => left + wide * (S.equal ? levelShare(levelOf(card, t)) : t / (T(card) - 1));
   cards.forEach((card, row) => {
-    const y = 12 + ROW * row + 5, { color } = lineOf(card), { timesteps, repeated, history, calls } = card.visits, now = callNow(card);
+    const y = 12 + ROW * row + 5, { color } = lineOf(card), { timesteps, repeated, calls } = card.visits, now = callNow(card);
     g.strokeStyle = colours.line; g.beginPath(); g.moveTo(left, y + 0.5); g.lineTo(left + wide, y + 0.5); g.stroke();
     g.strokeStyle = color; g.fillStyle = color; g.lineWidth = 1.5; g.beginPath();
     const skip = Math.ceil(calls / 400);
@@ -63,14 +77,15 @@ function paintSteps(colours) {
     repeated.forEach((again, k) => { if (again) { g.beginPath(); g.arc(px(card, timesteps[k]), y, 5.5, 0, 7); g.stroke(); } });
     const here = px(card, timesteps[now]);
     g.beginPath(); g.arc(here, y, 3, 0, 7); g.fill();
-    for (let back = 1; back < history[now]; back++) { // what entered before; the repeat has its partner at the same place
-      const from = px(card, timesteps[now - back]);
-      g.globalAlpha = 1 - 0.18 * back; g.beginPath(); g.ellipse((here + from) / 2, y - 3, Math.abs(from - here) / 2, 7, 0, Math.PI, 2 * Math.PI); g.stroke(); g.globalAlpha = 1;
+    for (const [j, k] of arcsNow(card.visits, now)) {
+      const from = px(card, timesteps[j]);
+      g.globalAlpha = 1 - 0.18 * (k - j); g.beginPath(); g.ellipse((here + from) / 2, y - 3, Math.abs(from - here) / 2, 7, 0, Math.PI, 2 * Math.PI); g.stroke(); g.globalAlpha = 1;
     }
     g.font = `11px ${FONT}`; g.fillStyle = colours.faint; g.textAlign = "left"; g.fillText(`${calls} calls`, left + wide + 10, y + 4);
     g.textAlign = "right"; g.fillText(shorter(g, shortName(card), left - 12), left - 6, y + 4);
   });
   line.dataset.calls = cards.map((card) => card.visits.calls).join(",");
+  line.dataset.arcs = cards.length ? arcsNow(cards[0].visits, callNow(cards[0])).map((arc) => arc.join(">")).join(" ") : ""; // of the first schedule
   line.dataset.history = cards.map((card) => card.visits.history[callNow(card)]).join(",");
 }
 

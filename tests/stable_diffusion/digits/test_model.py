@@ -12,9 +12,10 @@ from playground.stable_diffusion.digits.clip import load_clip
 from playground.stable_diffusion.digits.judge import load_judge, paint, reconstruction, shares, single_scenes, truth
 from playground.stable_diffusion.digits.pictures import Writer
 from playground.stable_diffusion.digits.pipeline import FOLDER
+from playground.stable_diffusion.digits.preview import closeness, load_preview
 from playground.stable_diffusion.digits.words import COLOUR_NAMES, DIGITS
 
-PARTS = ("vae", "clip", "unet", "judge")
+PARTS = ("vae", "clip", "unet", "judge", "preview")
 N = 300
 
 
@@ -54,6 +55,12 @@ def test_the_autoencoder_keeps_what_matters(pipeline, judge):
     figures = reconstruction(pipeline.vae, judge, 300)
     assert figures["psnr_db"] >= 30
     assert figures["digits_after"] >= figures["digits_real"] - 0.02
+
+
+def test_previews_look_like_the_picture(pipeline):
+    decoder = load_preview(FOLDER)
+    assert decoder is not None
+    assert closeness(decoder, pipeline.vae, 100)["psnr_db"] >= 30
 
 
 @pytest.mark.parametrize(("seen", "least"), [(True, 0.97), (False, 0.95)])

@@ -15,6 +15,8 @@ from playground.stable_diffusion.digits.clip import TinyClip, contrast, load_cli
 from playground.stable_diffusion.digits.judge import NOTHING, shares, single_scenes, truth
 from playground.stable_diffusion.digits.pictures import Writer
 from playground.stable_diffusion.digits.pipeline import make_pipeline, make_vae
+from playground.stable_diffusion.digits.preview import RECIPE as PREVIEW
+from playground.stable_diffusion.digits.preview import load_preview, train_preview
 from playground.stable_diffusion.digits.run import RunError
 from playground.stable_diffusion.digits.unet import RECIPE as UNET
 from playground.stable_diffusion.digits.unet import level_weights, train_unet
@@ -37,12 +39,13 @@ def folder(tmp_path_factory):
             "vae": [s.loss for s in train_vae(folder, short(VAE, 20))],
             "clip": [s.loss for s in train_clip(folder, short(CLIP, 10, 32))],
             "unet": [s.loss for s in train_unet(folder, short(UNET, 20))],
+            "preview": [s.loss for s in train_preview(folder, short(PREVIEW, 20))],
         }
     (folder / "losses.json").write_text(json.dumps(losses))
     return folder
 
 
-@pytest.mark.parametrize("part", ["vae", "clip", "unet"])
+@pytest.mark.parametrize("part", ["vae", "clip", "unet", "preview"])
 def test_the_loss_falls(folder, part):
     losses = json.loads((folder / "losses.json").read_text())[part]
     assert sum(losses[-5:]) < 0.95 * sum(losses[:5])
@@ -57,6 +60,13 @@ def test_the_folder_is_a_pipeline_that_anyone_loads(folder):
     ).images
     assert image.shape == (1, 3, 32, 32)
     assert image.isfinite().all()
+
+
+def test_a_model_may_ship_a_decoder_for_previews_or_not(folder, tmp_path):
+    assert load_preview(tmp_path) is None
+    decoder = load_preview(folder)
+    assert decoder is not None
+    assert decoder(torch.zeros(2, 8, 8, 8)).shape == (2, 3, 32, 32)
 
 
 def test_clip_is_read_back_as_it_was(folder):
