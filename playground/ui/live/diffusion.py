@@ -37,6 +37,7 @@ SCRIPTS = (
     "diffusion_messages",
     "diffusion",
 )
+SMALL_LATENTS = 4096  # numbers
 PREVIEW_SIDE = 192  # pixels: a preview is shown small and for a moment; the picture itself comes whole
 MAP_SIDE = 32  # of an attention map: the U-Net's own are 64 at most, and blurred by nature
 EPS_LIMIT = 6.0  # standard deviations: one outlier must not coarsen every other number
@@ -136,7 +137,8 @@ def pack_step(step: DenoisingStep, run: int, slot: int, guidance_scale: float, t
         arrays["images"] = (_shown(step.images, whole=step.index == step.total), "i8")
     if step.attention is not None:
         arrays["attention"] = (_maps(step.attention, tokens), "i8")
-    return pack(meta, compress=True, **arrays)
+    # Large latents are noise, which hardly shrinks, and a fast GPU takes its next step in 30 ms.
+    return pack(meta, compress=step.latents[0].numel() <= SMALL_LATENTS, **arrays)
 
 
 def pack_cell(run: int, row: int, column: int, step: DenoisingStep, **meta: Any) -> str:
