@@ -165,6 +165,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="the model's own by default")
     parser.add_argument("--size", type=int, help="pixels a side; the model's own by default")
     parser.add_argument("--images", type=int, default=1, help="drawn at once, of one prompt")
+    parser.add_argument("--attention", action="store_true", help="with attention maps, as the page draws Tiny")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one repeat; not for quoting")
     parser.add_argument("--json", metavar="FILE", help="all figures; -: to the standard output")
@@ -183,7 +184,7 @@ def main() -> None:
         height=arguments.size or defaults.size,
         width=arguments.size or defaults.size,
         preview=defaults.preview,
-        attention=defaults.preview == "decode",  # as the page has it
+        attention=arguments.attention,
     )
     print(f"{loaded.model.title}: {loaded.plan.words}", file=table)
     print(f"{describe()}, 1 thread of torch", file=table)
