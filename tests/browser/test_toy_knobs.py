@@ -30,7 +30,7 @@ def turn(toy: ToyPage, knob: Knob) -> None:
         toy.number(knob.label).fill(f"{value:g}")
         toy.number(knob.label).press("Tab")
     else:
-        toy.page.get_by_label(knob.label, exact=True).click()
+        toy.settled(toy.page.get_by_label(knob.label, exact=True)).click()
     toy.page.wait_for_url(lambda url: f"{knob.path}=" in url)
 
 

@@ -17,6 +17,7 @@ QUIET_MS = 700  # nothing asked for so long: nothing is under way
 STILL_MS = 300  # nothing painted for so long: longer than the charts wait between two drawings
 HEARTBEAT = "/heartbeat/"  # Gradio's, open as long as the page
 CANVAS = "canvas[data-testid=toy-live]"
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 # One colour per meaning, as in the legend
 ORANGE, BLUE, GREEN, PINK, RED = "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00"
 
@@ -190,15 +191,23 @@ class ToyPage:
                 if "open" not in (part.get_attribute("class") or "").split():
                     part.click()
 
+    def settled(self, control: Locator) -> Locator:
+        """`control`, once it keeps what is typed: Gradio gives what has just been unfolded its value anew, a frame
+        after it shows.
+        """
+        control.wait_for()
+        self.page.evaluate(TWO_FRAMES)
+        return control
+
     def choose(self, knob: str, option: str | None = None) -> None:
         """Choose from one of the knobs that are lists, with the mouse; without `option` the last that is not chosen."""
-        self.page.get_by_role("combobox", name=knob, exact=True).click()
+        self.settled(self.page.get_by_role("combobox", name=knob, exact=True)).click()
         options = self.page.get_by_role("option", selected=None if option else False)
         (options.and_(self.page.get_by_role("option", name=option, exact=True)) if option else options.last).click()
 
     def number(self, knob: str) -> Locator:
         """The number beside a knob that is a slider."""
-        return self.page.get_by_label(f"number input for {knob}", exact=True).locator("visible=true")
+        return self.settled(self.page.get_by_label(f"number input for {knob}", exact=True).locator("visible=true"))
 
     def upload(self, button: str, name: str, content: bytes) -> None:
         """Press `button` and choose a file."""
