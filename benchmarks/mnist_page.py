@@ -5,18 +5,11 @@ python -m benchmarks.mnist_page
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from dataclasses import asdict, dataclass
 
-from playwright.sync_api import sync_playwright
+from benchmarks.page import WARM_UP_SECONDS, main, open_page, scrub
 
-from benchmarks.machine import describe
-from benchmarks.toy_page import CHROMIUM_ARGS, app, scrub, serving
-from tests.browser.chromium import HELP, find
-
-WARM_UP_SECONDS = 20.0  # the app loads what takes long in the background, once it is up
 MOVES = "() => { const c = document.querySelector('[data-testid=digits-live]'); return c && Number(c.dataset.t) > 0; }"
 
 
@@ -32,14 +25,7 @@ class TabFigures:
 
 def measure() -> TabFigures:
     """Open the tab in a headless Chromium, drag the slider, draw. Raises RuntimeError where there is no browser."""
-    browser_path = find()
-    if browser_path is None:
-        raise RuntimeError(HELP)
-    with serving(app()) as (port, _), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=CHROMIUM_ARGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.set_default_timeout(120_000)
-        page.goto(f"http://127.0.0.1:{port}")
+    with open_page() as page:
         page.wait_for_timeout(1e3 * WARM_UP_SECONDS)
         began = time.perf_counter()
         page.get_by_role("tab", name="MNIST").click()
@@ -53,10 +39,8 @@ def measure() -> TabFigures:
         page.get_by_role("button", name="Generate").click()
         page.wait_for_function(f"Number(document.querySelector('[data-testid=digits-live]').dataset.paths) > {paths}")
         draws = time.perf_counter() - began
-        browser.close()
     return TabFigures(moves, painted, requests, draws)
 
 
 if __name__ == "__main__":
-    print(describe(), file=sys.stderr)
-    print(json.dumps(asdict(measure()), indent=1))
+    main(__doc__, lambda: asdict(measure()))

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from playground.diffusion.sampling import import_diffusers
+from playground.diffusion.diffusers_schedulers import import_diffusers
 from playground.stable_diffusion.digits.pipeline import make_scheduler
 from playground.stable_diffusion.digits.words import make_tokenizer
 

@@ -23,7 +23,8 @@ import torch
 from benchmarks.machine import describe
 from benchmarks.toy import Figure, show
 from benchmarks.toy_contest import Spent, spend
-from playground.diffusion.sampling import SAMPLERS, SCHEDULER_CLASSES, import_diffusers
+from playground.diffusion.diffusers_schedulers import SCHEDULER_CLASSES, import_diffusers
+from playground.diffusion.sampling import SAMPLERS
 from playground.schedules.quality import POINTS, ChartConfig, ChartPoint, floor, measure, slope
 from playground.schedules.reference import ENDS
 

@@ -5,19 +5,14 @@ python -m benchmarks.schedules_page
 
 from __future__ import annotations
 
-import json
 import statistics
-import sys
 import time
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-from benchmarks.machine import describe
-from benchmarks.toy_page import CHROMIUM_ARGS, app, scrub, serving
-from tests.browser.chromium import HELP, find
+from benchmarks.page import WARM_UP_SECONDS, main, open_page, scrub
 
-WARM_UP_SECONDS = 20.0  # the app loads what takes long in the background, once it is up
 TURNS = 25
 FIRST = "() => Number(document.querySelector('[data-testid=schedules-live]')?.dataset.curves) > 0"
 # From the event on a slider to the frame after the last of six panels was drawn; the request is part of it.
@@ -43,14 +38,7 @@ BARE = """async () => {
 
 def run() -> dict[str, Any]:
     """Milliseconds, frames and requests, by what they are of. Raises RuntimeError where there is no browser."""
-    browser_path = find()
-    if browser_path is None:
-        raise RuntimeError(HELP)
-    with serving(app()) as (port, _), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=CHROMIUM_ARGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.set_default_timeout(120_000)
-        page.goto(f"http://127.0.0.1:{port}")
+    with open_page() as page:
         page.wait_for_timeout(1e3 * WARM_UP_SECONDS)
         bare = page.evaluate(BARE)
         began = time.perf_counter()
@@ -61,7 +49,6 @@ def run() -> dict[str, Any]:
         page.wait_for_timeout(1_500)
         found = {"tab to first curves, s": round(opened, 2), **_turn(page)}
         painted, requests = scrub(page, page.get_by_test_id("schedules-live"))
-        browser.close()
     return found | {
         "scrubbing, painted frames/s": round(painted, 1),
         "scrubbing, requests": requests,
@@ -81,5 +68,4 @@ def _turn(page: Page) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(describe(), file=sys.stderr)
-    print(json.dumps(run(), indent=1))
+    main(__doc__, run)

@@ -5,16 +5,10 @@ python -m benchmarks.stable_diffusion_page
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from dataclasses import asdict, dataclass
 
-from playwright.sync_api import sync_playwright
-
-from benchmarks.machine import describe
-from benchmarks.toy_page import CHROMIUM_ARGS, app, scrub, serving
-from tests.browser.chromium import HELP, find
+from benchmarks.page import main, open_page, scrub
 
 DONE = """(runs) => { const c = document.querySelector('[data-testid=diffusion-live]');
 return c && Number(c.dataset.runs) >= runs && Number(c.dataset.done) > 0; }"""
@@ -32,14 +26,7 @@ class TabFigures:
 
 def measure() -> TabFigures:
     """Open the tab in a headless Chromium, draw, drag the slider. Raises RuntimeError where there is no browser."""
-    browser_path = find()
-    if browser_path is None:
-        raise RuntimeError(HELP)
-    with serving(app()) as (port, _), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=CHROMIUM_ARGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.set_default_timeout(120_000)
-        page.goto(f"http://127.0.0.1:{port}")
+    with open_page() as page:
         tab = page.get_by_role("tab", name="Stable Diffusion")
         tab.wait_for()
         began = time.perf_counter()
@@ -51,10 +38,8 @@ def measure() -> TabFigures:
         page.wait_for_function(DONE, arg=2)
         draws = time.perf_counter() - began
         painted, requests = scrub(page, page.get_by_test_id("diffusion-live"))
-        browser.close()
     return TabFigures(first, draws, painted, requests)
 
 
 if __name__ == "__main__":
-    print(describe(), file=sys.stderr)
-    print(json.dumps(asdict(measure()), indent=1))
+    main(__doc__, lambda: asdict(measure()))

@@ -12,6 +12,7 @@ from playground.settings import SETTINGS, Settings
 from playground.stable_diffusion.desk import Desk as DiffusionDesk
 from playground.toy import ToyLab
 from playground.toy.live import Control, Ruler
+from playground.turns import Turns
 
 
 class FullHouse(RuntimeError):
@@ -30,7 +31,7 @@ class Visitor:
     ruler: Ruler
     control: Control = field(default_factory=lambda: Control(paused=True))
     last_seen: float = field(default_factory=time.monotonic)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    changes: Turns = field(default_factory=Turns)  # one after the other, in the order in which they were wished for
     digits: Desk = field(default_factory=Desk)
     diffusion: DiffusionDesk = field(default_factory=DiffusionDesk)
 
@@ -59,7 +60,7 @@ class Visitor:
 
     def begin(self) -> Control:
         """A new run; whatever ran before stops at its next step."""
-        with self.lock:
+        with self.changes.work():
             self.control.paused = True
             self.control = Control(steps_per_second=self.control.steps_per_second, gentle=self.control.gentle)
             return self.control

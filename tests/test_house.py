@@ -17,7 +17,7 @@ LABS = {"toy", "mnist", "schedules", "stable_diffusion"}
 MAY_IMPORT = {
     "app": {"ui", "sessions", *LABS, "diffusion", "settings"},
     "ui": {*LABS, "diffusion", "settings", "sessions", "turns"},
-    "sessions": {*LABS, "diffusion", "settings"},
+    "sessions": {*LABS, "diffusion", "settings", "turns"},
     **{lab: {"diffusion", "settings", "storage", "turns"} for lab in LABS},
     "stable_diffusion": {"mnist", "diffusion", "settings", "storage", "turns"},  # its tiny model draws MNIST's digits
     "schedules": {"toy", "mnist", "diffusion", "settings", "storage", "turns"},  # what schedules do to their data

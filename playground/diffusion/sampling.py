@@ -1,15 +1,14 @@
 """From noise to data: one generator of SampleStep for every sampler.
 
-diffusers' schedulers are the samplers: the class that moves the points of the spiral is the class of Stable Diffusion.
-What diffusers lacks, Langevin dynamics, stands here. A sampler asks one thing of a model: the denoiser
-`(x, alpha, sigma) -> x̂_0` at x = α x_0 + σ ε with α² + σ² = 1.
+diffusers' schedulers are the samplers (diffusers_schedulers.py): the class that moves the points of the spiral is the
+class of Stable Diffusion. What diffusers lacks, Langevin dynamics, stands here. A sampler asks one thing of a model:
+the denoiser `(x, alpha, sigma) -> x̂_0` at x = α x_0 + σ ε with α² + σ² = 1.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,78 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from playground.diffusion.knobs import check_types
+from playground.diffusion.diffusers_schedulers import make_scheduler
 from playground.diffusion.prediction import Prediction, to_eps, to_x0
+from playground.diffusion.sampling_config import SAMPLERS, SamplerError, SamplingConfig
 from playground.diffusion.schedules import NoiseSchedule
 
 Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-class SamplerError(ValueError):
-    """This sampler cannot do what was asked; the message says why and what can."""
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """One way from noise to data, and where its steps may fall."""
-
-    title: str
-    source: str
-    spacings: tuple[str, ...]  # the first is the default
-    zero_terminal_snr: bool = True  # can it start where no signal is left?
-    stochastic: bool = False
-
-
-SAMPLERS: dict[str, Sampler] = {
-    "dpm++": Sampler("DPM-Solver++ 2M", "Lu et al. 2022", ("trailing", "leading", "linspace", "karras")),
-    "ddim": Sampler("DDIM", "Song et al. 2021", ("trailing", "leading", "linspace")),
-    "ddpm": Sampler("DDPM", "Ho et al. 2020", ("trailing", "leading", "linspace"), stochastic=True),
-    "pndm": Sampler("PNDM", "Liu et al. 2022", ("leading", "trailing", "linspace"), zero_terminal_snr=False),
-    "unipc": Sampler("UniPC", "Zhao et al. 2023", ("trailing", "leading", "linspace", "karras")),
-    "heun": Sampler(
-        "Heun", "Karras et al. 2022", ("linspace", "leading", "trailing", "karras"), zero_terminal_snr=False
-    ),
-    "euler": Sampler("Euler", "Karras et al. 2022", ("linspace", "leading", "trailing", "karras")),
-    "annealed_langevin": Sampler("Annealed Langevin", "Song & Ermon 2019", ("linspace",), stochastic=True),
-    "langevin": Sampler("Langevin at one noise level", "Roberts & Tweedie 1996", ("linspace",), stochastic=True),
-}
-
-
-@dataclass(frozen=True)
-class SamplingConfig:
-    """How to walk from noise to data; every field a knob."""
-
-    sampler: str = "dpm++"
-    steps: int = 20
-    spacing: str = "default"  # where the steps fall; "default" is the sampler's own
-    eta: float = 0.0  # DDIM only: 0 is deterministic, 1 adds as much noise as DDPM (Song et al. 2021, equation 16)
-    variance: str = "fixed_small"  # DDPM only: σ_t² = β̃_t ("fixed_small") or β_t ("fixed_large")
-    langevin_step: float = 0.2  # Langevin only: step size over σ²
-    langevin_inner: int = 5  # annealed Langevin only: steps at each noise level
-    langevin_t: float = 0.2  # plain Langevin only: the noise level, as a share of T
-
-    def __post_init__(self) -> None:
-        check_types(self, SamplerError)
-        if self.sampler not in SAMPLERS:
-            raise SamplerError(f"Unknown sampler {self.sampler!r}. Choose one of: {', '.join(SAMPLERS)}.")
-        allowed = SAMPLERS[self.sampler].spacings
-        if self.spacing not in ("default", *allowed):
-            raise SamplerError(
-                f"{SAMPLERS[self.sampler].title} has no {self.spacing!r} spacing. Choose one of: {', '.join(allowed)}."
-            )
-        if self.steps < 2:
-            raise SamplerError("Sampling needs at least 2 steps.")
-        if self.variance not in ("fixed_small", "fixed_large"):
-            raise SamplerError("The variance is 'fixed_small' (β̃) or 'fixed_large' (β).")
-        if not (
-            0 <= self.eta <= 1
-            and 0 < self.langevin_step < 2
-            and 1 <= self.langevin_inner <= 20
-            and 0 <= self.langevin_t <= 1
-        ):
-            raise SamplerError(
-                "η and the Langevin level lie in [0, 1], the Langevin step in (0, 2), its inner steps in 1 … 20."
-            )
 
 
 @dataclass(frozen=True)
@@ -237,92 +170,6 @@ def sample(
         yield from _langevin(denoise, schedule, x, config, generator)
     else:
         yield from _diffusers(denoise, schedule, x, config, generator)
-
-
-_IMPORTING = threading.Lock()
-SCHEDULER_CLASSES = tuple(
-    f"{name}Scheduler"
-    for name in ("DDPM", "DDIM", "PNDM", "DPMSolverMultistep", "UniPCMultistep", "HeunDiscrete", "EulerDiscrete")
-)
-
-
-def import_diffusers(*names: str) -> Any:
-    """diffusers, its classes `names` loaded. Here rather than above: it costs seconds, and a page should be up before.
-
-    One thread at a time: when two import it at once, its lazy loading leaves names missing for good.
-    """
-    with _IMPORTING:
-        import diffusers
-
-        for name in names:
-            getattr(diffusers, name)
-        return diffusers
-
-
-def spaced_timesteps(T: int, steps: int, spacing: str) -> Tensor:
-    """(steps,) the timesteps that sampling visits, rising. Lin et al. 2023, table 2, names the three ways."""
-    k = torch.arange(steps, dtype=torch.float64)
-    match spacing:
-        case "leading":
-            return (k * (T // steps)).long()
-        case "trailing":
-            return (T - (steps - 1 - k) * T / steps).round().long() - 1
-    return (k * (T - 1) / (steps - 1)).round().long()  # linspace
-
-
-def make_scheduler(schedule: NoiseSchedule, config: SamplingConfig) -> Any:
-    """The diffusers scheduler of `config`, its timesteps set; a new one for every run.
-
-    It is built on the table of just the timesteps it visits, and visits all of it: on the whole table DDIM and PNDM
-    step T // steps down, which is not where the next timestep is unless `steps` divides T.
-    """
-    diffusers = import_diffusers(*SCHEDULER_CLASSES)
-    sampler = SAMPLERS[config.sampler]
-    if config.steps > len(schedule):
-        raise SamplerError(f"{config.steps} sampling steps do not fit into a schedule of T = {len(schedule)}.")
-    spacing = sampler.spacings[0] if config.spacing == "default" else config.spacing
-    # Karras spacing makes levels of its own between the table's ends: linspace visits both.
-    visited = spaced_timesteps(len(schedule), config.steps, spacing)
-    schedule = NoiseSchedule(schedule.name, schedule.alphas[visited], schedule.sigmas[visited])
-    if schedule.zero_terminal_snr and not sampler.zero_terminal_snr:
-        raise SamplerError(
-            f"{sampler.title} cannot start where no signal is left (zero terminal SNR). "
-            "Choose DPM-Solver++, DDIM, DDPM, UniPC or Euler, or switch zero terminal SNR off."
-        )
-    common: dict[str, Any] = {
-        "num_train_timesteps": config.steps,
-        "timestep_spacing": "trailing",
-        # PNDM's multistep average is over ε in the paper; every other class turns its input into x̂_0 or ε itself, and
-        # v stays finite where α or σ is tiny.
-        "prediction_type": "epsilon" if config.sampler == "pndm" else "v_prediction",
-    }
-    karras = {"use_karras_sigmas": spacing == "karras"}
-    scheduler: Any
-    match config.sampler:
-        case "ddpm":
-            scheduler = diffusers.DDPMScheduler(**common, variance_type=config.variance, clip_sample=False)
-        case "ddim":
-            scheduler = diffusers.DDIMScheduler(**common, clip_sample=False)
-        case "pndm":
-            scheduler = diffusers.PNDMScheduler(**common, skip_prk_steps=True, set_alpha_to_one=True)
-        case "dpm++":
-            scheduler = diffusers.DPMSolverMultistepScheduler(**common, **karras)
-        case "unipc":
-            scheduler = diffusers.UniPCMultistepScheduler(**common, **karras)
-        case "heun":
-            scheduler = diffusers.HeunDiscreteScheduler(**common, **karras)
-        case "euler":
-            scheduler = diffusers.EulerDiscreteScheduler(**common, **karras)
-        case _:
-            raise SamplerError(f"{sampler.title} is not one of diffusers' schedulers.")
-    # float64 and not by way of β, which diffusers rounds to float32: 1 - ᾱ or 1 - β would be 0 for some schedules.
-    scheduler.alphas_cumprod = schedule.alphas_cumprod.clone()
-    if schedule.zero_terminal_snr and hasattr(scheduler, "sigmas"):  # finite σ/α, and above the one before
-        scheduler.alphas_cumprod[-1] = min(2.0**-24, float(schedule.alphas_cumprod[-2]) / 4)
-    scheduler.set_timesteps(config.steps)
-    if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(0)  # else looked up by timestep, and rounded Karras spacing may hold the first twice
-    return scheduler
 
 
 def _diffusers(

@@ -143,10 +143,11 @@ def from_betas(name: str, betas: Tensor) -> NoiseSchedule:
     """The variance-preserving schedule with this β (T,), clipped to [MIN_BETA, MAX_BETA]."""
     alphas_cumprod = (1 - betas.clamp(MIN_BETA, MAX_BETA)).cumprod(0)
     if alphas_cumprod[-1] < LEAST_SIGNAL**2:
+        larger = "start" if betas[0] > betas[-1] else "end"
         raise ScheduleError(
             f"At the last timestep only {float(alphas_cumprod[-1]):.0e} of the signal's variance is left, too little "
-            "to compute with. Lower β_end, or take fewer timesteps.",
-            knob="beta_end",
+            f"to compute with. Lower β_{larger}, or take fewer timesteps.",
+            knob=f"beta_{larger}",
         )
     return from_alphas_cumprod(name, alphas_cumprod)
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from playground.diffusion.diffusers_schedulers import spaced_timesteps
 from playground.diffusion.knobs import check_types
 from playground.diffusion.prediction import to_eps
 from playground.diffusion.sampling import (
@@ -22,7 +23,6 @@ from playground.diffusion.sampling import (
     sample,
     sample_from,
     slerp,
-    spaced_timesteps,
     start_noise,
 )
 from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig, brought

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from playground.diffusion.sampling import import_diffusers
+from playground.diffusion.diffusers_schedulers import import_diffusers
 from playground.mnist.unet import GROUPS
 
 TIMESTEPS = 1000  # UNet2DModel's sinusoids are made for t in 0 … 1000

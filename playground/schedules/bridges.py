@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 from typing import Any
 
 import torch
 
-from playground.diffusion.sampling import SamplingConfig, import_diffusers
+from playground.diffusion.diffusers_schedulers import import_diffusers
+from playground.diffusion.sampling import SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.schedules import MAX_BETA, MIN_BETA
 from playground.schedules.steps import scheduler_for, spacing_of, where
@@ -53,9 +55,12 @@ FORMULAS = {
 FROM_CUMPROD = "betas = 1 - alphas_cumprod / np.append(1, alphas_cumprod[:-1])"
 CLIP = f"betas = betas.clip({MIN_BETA}, {MAX_BETA})"
 UNCLIPPED = ("karras", "flow", "learned")  # whose β the playground takes as they come
+# diffusers keeps β in float32, where 1 - β is 1 below half of the first number, and after its rescaling to zero
+# terminal SNR below the second: σ would be 0, and the samples no numbers.
+FLOAT32_BETA, FLOAT32_BETA_ZERO_SNR = 6e-8, 2.5e-7
 
 LOOP = """\
-    scheduler.set_timesteps({steps})
+    scheduler.set_timesteps({steps}){begin}
 
 
     def model(x, t):
@@ -67,6 +72,9 @@ LOOP = """\
         output = model(scheduler.scale_model_input(x, t), t)
         x = scheduler.step(output, t, x{extra}).prev_sample
     """
+
+
+BEGIN = "\nscheduler.set_begin_index(0)  # else looked up by timestep, and two that are rounded may be the same"
 
 
 def snippet(config: ScheduleConfig, sampling: SamplingConfig) -> str:
@@ -83,7 +91,8 @@ def snippet(config: ScheduleConfig, sampling: SamplingConfig) -> str:
     arguments = "".join(f"    {key}={_literal(key, value)},\n" for key, value in keywords.items())
     extra = f", eta={sampling.eta!r}" if sampling.sampler == "ddim" and sampling.eta else ""
     predicts = "v = alpha eps - sigma x_0" if keywords["prediction_type"] == "v_prediction" else "the noise eps"
-    loop = textwrap.dedent(LOOP).format(steps=sampling.steps, predicts=predicts, extra=extra)
+    begin = BEGIN if spacing_of(sampling) == "karras" else ""
+    loop = textwrap.dedent(LOOP).format(steps=sampling.steps, begin=begin, predicts=predicts, extra=extra)
     return "\n".join([*lines, f"scheduler = {name}(\n{arguments})", loop])
 
 
@@ -120,6 +129,11 @@ def notes(config: ScheduleConfig, sampling: SamplingConfig) -> tuple[str, ...]:
         found.append("With zero terminal SNR this class keeps ᾱ at 2⁻²⁴ on the last timestep, for σ/α to be finite.")
     if config.name == "flow":
         found.append("The flow's x_t is divided by √(α² + σ²): these classes know α² + σ² = 1 only.")
+    if len(theirs.timesteps) > 1 and theirs.timesteps[0] == theirs.timesteps[1]:
+        found.append(
+            f"Its first two timesteps, rounded, are both {theirs.timesteps[0]:.0f}, and by the number diffusers takes "
+            "the second for the first: call set_begin_index(0) before the first step, as the snippet does."
+        )
     visits = where(config, sampling)
     # With Karras spacing both divide the same range; what differs are timesteps rounded in two ways.
     if spacing_of(sampling) != "karras" and not _same_steps(theirs.timesteps, visits.timesteps):
@@ -161,8 +175,8 @@ def _betas(config: ScheduleConfig, sampler: str) -> dict[str, Any]:
         clipped = any(not MIN_BETA <= beta <= MAX_BETA for beta in numbers.values())
         if not clipped and knobs.get("s", 0.008) == 0.008:
             return {"beta_schedule": BY_NAME.get(config.name, config.name), **numbers}
-    plain = ScheduleConfig.from_dict(config.to_dict() | {"rescale_betas_zero_snr": False})
-    return {"trained_betas": plain.make().betas.tolist()}
+    plain = dataclasses.replace(config, rescale_betas_zero_snr=False)
+    return {"trained_betas": plain.make().betas.clamp_min(_least_beta(config)).tolist()}
 
 
 def _formula(config: ScheduleConfig) -> str:
@@ -173,7 +187,16 @@ def _formula(config: ScheduleConfig) -> str:
         lines.append(FROM_CUMPROD)
     if config.name not in UNCLIPPED:
         lines.append(CLIP)
+    elif least := _least_beta(config):
+        lines.append(f"betas = betas.clip({least}, None)  # float32, in which diffusers keeps it, would lose less")
     return "\n".join(lines)
+
+
+def _least_beta(config: ScheduleConfig) -> float:
+    """What β is lifted to for float32; 0 where all of it is large enough."""
+    least = FLOAT32_BETA_ZERO_SNR if config.rescale_betas_zero_snr else FLOAT32_BETA
+    smallest = float(dataclasses.replace(config, rescale_betas_zero_snr=False).make().betas.min())
+    return least if smallest < (least if config.rescale_betas_zero_snr else least / 2) else 0.0
 
 
 def _literal(key: str, value: Any) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig, make_scheduler, spaced_timesteps
+from playground.diffusion.diffusers_schedulers import make_scheduler, spaced_timesteps
+from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.schedules import NoiseSchedule
 

@@ -21,27 +21,40 @@ _RECORDER: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
 
 
 class Recorder:
-    """Collects the maps of one call: the mean over layers and heads, for the last `images` rows of its batch (with
-    guidance, the rows with words are the second half).
+    """Collects the maps of a run, call by call: the mean over layers and heads, for the last `images` rows of the batch
+    (with guidance, the rows with words are the second half).
     """
 
     def __init__(self, images: int, height: int, width: int) -> None:
         self.images, self.height, self.width = images, height, width
-        self._sum: Tensor | None = None
+        self._sums: dict[int, Tensor] = {}  # (images, pixels, tokens) over the layers that see so many pixels
         self._layers = 0
+        self._words: Tensor | None = None
+        self._keys: dict[nn.Module, Tensor] = {}  # of those words: the same at every call of a run
 
-    def add(self, probabilities: Tensor) -> None:
-        """One layer's attention (images, heads, pixels, tokens), from whatever resolution it has."""
-        n, _, pixels, tokens = probabilities.shape
-        height, width = self._grid(pixels)
-        maps = probabilities.mean(1).transpose(1, 2).reshape(n, tokens, height, width)
-        maps = F.interpolate(maps, (self.height, self.width), mode="bilinear")
-        self._sum = maps if self._sum is None else self._sum + maps
+    def add(self, attn: Any, hidden_states: Tensor, words: Tensor) -> None:
+        """What one cross-attention layer sees: (…, pixels, C) at whatever resolution it has, (…, tokens, width)."""
+        if self._words is not words:
+            self._words = words
+            self._keys = {}
+        if attn not in self._keys:
+            self._keys[attn] = _scaled_keys(attn, words[-self.images :])
+        shares = _probabilities(attn, hidden_states[-self.images :], self._keys[attn]).mean(1)
+        pixels = shares.shape[1]
+        self._sums[pixels] = self._sums[pixels].add_(shares) if pixels in self._sums else shares
         self._layers += 1
 
     def maps(self) -> Tensor | None:
-        """(N, tokens, h, w): at each place of the latents, what share each token has; they add up to 1."""
-        return None if self._sum is None else (self._sum / self._layers).cpu()
+        """(N, tokens, h, w) of the calls since it was last asked for, None if there were none: at each place of the
+        latents, what share each token has; they add up to 1.
+        """
+        total: Tensor | None = None
+        for pixels, shares in self._sums.items():
+            maps = (shares / self._layers).transpose(1, 2).unflatten(-1, self._grid(pixels))
+            maps = F.interpolate(maps, (self.height, self.width), mode="bilinear")
+            total = maps if total is None else total + maps
+        self._sums, self._layers = {}, 0
+        return None if total is None else total.cpu()
 
     def _grid(self, pixels: int) -> tuple[int, int]:
         height, width = self.height, self.width
@@ -67,8 +80,7 @@ class RecordingProcessor:
         # While torch compiles, the variable is not looked at: who records asks the U-Net that is not compiled.
         recorder = None if torch.compiler.is_compiling() else _RECORDER.get()
         if recorder is not None and encoder_hidden_states is not None:
-            last = slice(-recorder.images, None)
-            recorder.add(_probabilities(attn, hidden_states[last], encoder_hidden_states[last]))
+            recorder.add(attn, hidden_states, encoder_hidden_states)
         return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
 
 
@@ -89,9 +101,13 @@ def recording(recorder: Recorder | None) -> Iterator[None]:
         _RECORDER.reset(token)
 
 
-def _probabilities(attn: Any, hidden_states: Tensor, words: Tensor) -> Tensor:
+def _probabilities(attn: Any, hidden_states: Tensor, scaled_keys: Tensor) -> Tensor:
     """softmax(Q K^T / √d), (N, heads, pixels, tokens): Vaswani et al. 2017, equation 1, before the values."""
-    queries, keys = attn.to_q(hidden_states), attn.to_k(words)
-    queries = queries.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-    keys = keys.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-    return (queries @ keys.transpose(-1, -2) * queries.shape[-1] ** -0.5).float().softmax(-1)
+    queries = attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+    return (queries @ scaled_keys).float().softmax(-1)
+
+
+def _scaled_keys(attn: Any, words: Tensor) -> Tensor:
+    """K^T / √d, (N, heads, d, tokens)."""
+    keys = attn.to_k(words).unflatten(-1, (attn.heads, -1)).permute(0, 2, 3, 1)
+    return (keys * keys.shape[-2] ** -0.5).contiguous()

@@ -57,7 +57,9 @@ def _decoder() -> Any:
 
 def similarity(pictures: Tensor, captions: Sequence[str]) -> Tensor:
     """(N, captions) cosines between `pictures` (N, 3, 32, 32) in [0, 1] and words. Raises ClipError."""
-    if not 1 <= len(captions) <= MAX_CAPTIONS or not 1 <= len(pictures) <= MAX_PICTURES:
+    if not captions:
+        raise ClipError("Write a caption to compare with, one on each line, such as: a red seven.")
+    if len(captions) > MAX_CAPTIONS or not 1 <= len(pictures) <= MAX_PICTURES:
         raise ClipError(f"The table takes 1 to {MAX_PICTURES} pictures and 1 to {MAX_CAPTIONS} captions.")
     clip = tiny_clip()  # loaded outside inference mode, or `paint_by_clip` could not take gradients through it
     with torch.inference_mode():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import time
@@ -19,8 +20,11 @@ SMALL = 100_000_000  # bytes of weights in half precision: below, nothing is gai
 # Bytes that the VAE's decoder needs at its widest, for each pixel of a picture, in half precision: some six feature
 # maps of 256 channels at full size. It is the peak of a run; the U-Net works on 64 times fewer pixels.
 DECODER_BYTES = 3_000
-UNET_SHARE = 0.81  # of Stable Diffusion 1.x's weights: with model offload, the largest part that must fit alone
+# Of Stable Diffusion 1.x's weights, what must fit together with model offload: 860 of 1370 million are the U-Net, 304
+# the safety checker, which diffusers leaves on the GPU
+UNET_SHARE = 0.85
 ROOM = 1.15  # the allocator's fragments, and cuDNN's workspace
+FULL = ("out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "can't allocate memory")  # in an error's words
 
 
 @dataclass(frozen=True)
@@ -72,13 +76,14 @@ def plan(machine: Machine, weights_bytes: int, image_size: int, images: int = 1,
             words += f"; about {needed / 1e9:.1f} GB are wanted and {machine.free_bytes / 1e9:.1f} GB are free"
         return Plan(machine.kind, torch.float32, machine.kind != "mps", slicing, False, False, words + ".")
     one = DECODER_BYTES * image_size**2
+    compiled = " The U-Net is compiled at its first step, which takes a minute." if compile else ""
     free = machine.free_bytes / ROOM
     gigabytes = f"{machine.free_bytes / 1e9:.1f} GB of {machine.name} are free"
     if free >= weights_bytes + one * images:
-        words = f"Half precision; {gigabytes}, all of the model stays there."
+        words = f"Half precision; {gigabytes}, all of the model stays there.{compiled}"
         return Plan("cuda", torch.float16, True, False, False, compile, words)
     if free >= weights_bytes + one:
-        words = f"Half precision; {gigabytes}, so pictures are decoded one at a time (VAE slicing)."
+        words = f"Half precision; {gigabytes}, so pictures are decoded one at a time (VAE slicing).{compiled}"
         return Plan("cuda", torch.float16, True, True, False, compile, words)
     words = f"Half precision; {gigabytes}, so each part is there only while it works (model offload): slower."
     if free < UNET_SHARE * weights_bytes + one:
@@ -101,8 +106,16 @@ def in_words(seconds: float) -> str:
     return f"about {math.ceil(seconds / 60)} min"
 
 
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether the device was full. torch's own allocator has a class for it; the driver, cuBLAS, cuDNN and the
+    processor's allocator, which torch asks too, only say so.
+    """
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in FULL)
+
+
 def free_memory(device: str) -> None:
-    """Give back what a run that failed had reserved."""
+    """Give back what a run that failed, or a model that was let go, had reserved."""
+    gc.collect()  # an offloaded part and its hook hold each other
     if device == "cuda":
         torch.cuda.empty_cache()
     elif device == "mps":

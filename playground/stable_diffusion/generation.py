@@ -19,7 +19,7 @@ from playground.diffusion.prediction import Prediction, to_eps, to_x0
 from playground.settings import SETTINGS
 from playground.stable_diffusion import schedulers
 from playground.stable_diffusion.attention import Recorder, recording
-from playground.stable_diffusion.devices import Clock, free_memory
+from playground.stable_diffusion.devices import Clock, free_memory, out_of_memory
 from playground.stable_diffusion.models import Loaded
 from playground.stable_diffusion.preview import decode, linear, to_rgb
 from playground.stable_diffusion.request import Request, RequestError
@@ -31,8 +31,8 @@ PREDICTIONS: dict[str, Prediction] = {"epsilon": "noise", "sample": "x0", "v_pre
 
 MAX_SIDES = 4  # times the size a model was trained on: beyond, it repeats itself
 MAX_PIXELS = 16  # times that size's pixels, over all images: a decoder keeps some hundred numbers for each pixel
-SHOWN_SIDE = 192  # pixels of a preview on the page, at most
-MAP_SIDE = 32  # of an attention map there
+PREVIEW_SIDE = 192  # pixels: a preview is shown small and for a moment; the picture itself comes whole
+MAP_SIDE = 32  # of an attention map: the U-Net's own are 64 at most, and blurred by nature
 NOT_FINITE = (
     "At step {step} of {total} the latents were no numbers any more (NaN): the network overflowed. Lower the guidance "
     "scale, take more steps or another scheduler."
@@ -69,7 +69,9 @@ class DenoisingStep:
     x0: Tensor  # x̂_0 (N, C, h, w), guided
     eps_cond: Tensor  # ε̂ with the words (N, C, h, w)
     eps_uncond: Tensor | None  # and without, or with the negative prompt; None where nothing guides
-    images: Tensor | None  # (N, 3, H, W) in [0, 1]: x̂_0 decoded; (N, 3, h, w) by the linear map; None without preview
+    # (N, 3, H, W) in [0, 1]: x̂_0 decoded, at the end by the VAE, until then by its quicker copy if there is one;
+    # (N, 3, h, w) by the linear map; None without preview
+    images: Tensor | None
     attention: Tensor | None  # (N, tokens, h, w): the share each token has at each place, where asked for
     seeds: tuple[int, ...]
     calls: int  # of the U-Net so far; a guided one is a doubled batch
@@ -133,7 +135,7 @@ def _shown_bytes(loaded: Loaded, request: Request) -> int:
     preview = {
         "none": 0,
         "linear": latent,
-        "decode": min(request.height, SHOWN_SIDE) * min(request.width, SHOWN_SIDE),
+        "decode": min(request.height, PREVIEW_SIDE) * min(request.width, PREVIEW_SIDE),
     }[request.preview]
     maps = loaded.pipeline.tokenizer.model_max_length * min(latent, MAP_SIDE**2) if request.attention else 0
     return 3 * channels * latent + 3 * preview + maps  # x_t, and the noise with and without the words
@@ -148,27 +150,26 @@ def generate(
     Raises RequestError, SchedulerError, GenerationError, OutOfMemory.
     """
     check(loaded, request, init_image, mask)
-    return _tidy(loaded, request, denoise(loaded, request, init_image, mask))
+    steps = denoise(loaded, request, init_image, mask)
+    return _told(loaded, request, steps if loaded.offload is None else loaded.offload.run(steps))
 
 
-def _tidy(loaded: Loaded, request: Request, steps: Iterator[DenoisingStep]) -> Iterator[DenoisingStep]:
-    """The same steps; whatever ends them, the device's memory is given back."""
-    try:
-        while True:
-            full = False
-            try:
-                step = next(steps)
-            except StopIteration:
-                return
-            except torch.OutOfMemoryError:
-                full = True  # the handler is left first: the traceback in it holds on to everything the run had
-            if full:
-                free_memory(loaded.plan.device)
-                raise OutOfMemory(*_smaller(loaded, request))
-            yield step
-    finally:
-        if loaded.plan.offload:
-            loaded.pipeline.maybe_free_model_hooks()
+def _told(loaded: Loaded, request: Request, steps: Iterator[DenoisingStep]) -> Iterator[DenoisingStep]:
+    """The same steps; where the device's memory does not suffice for one, it is given back, and what to do is said."""
+    while True:
+        full = False
+        try:
+            step = next(steps)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            full = True  # the handler is left first: the traceback in it holds on to everything the run had
+        if full:
+            free_memory(loaded.plan.device)
+            raise OutOfMemory(*_smaller(loaded, request))
+        yield step
 
 
 @torch.no_grad()
@@ -188,17 +189,18 @@ def denoise(
     total = -(-len(timesteps) // order)
     prediction = PREDICTIONS[scheduler.config.prediction_type]
     unet = loaded.pipeline.unet if request.attention else loaded.fast_unet
+    recorder = Recorder(request.images, *x.shape[-2:]) if request.attention else None
 
     for call, t in enumerate(timesteps):
         model_input = scheduler.scale_model_input(torch.cat([x] * 2) if request.guided else x, t)
-        recorder = Recorder(request.images, *x.shape[-2:]) if request.attention else None
-        with clock.time("unet"), recording(recorder):
+        told = call % order == 0  # a trial call is no step, and its maps are nobody's
+        with clock.time("unet"), recording(recorder if told else None):
             output = unet(model_input, t, encoder_hidden_states=words, return_dict=False)[0]
         without, with_words = output.chunk(2) if request.guided else (None, output)
         if without is not None:
             output = without + request.guidance_scale * (with_words - without)  # Ho & Salimans 2022, equation 6
 
-        if call % order == 0:
+        if told:
             alpha, sigma = schedulers.level(scheduler, start.first + call, t)
             z = model_input[-request.images :].float()  # α² + σ² = 1
             x0 = to_x0(prediction, output.float(), z, alpha, sigma)
@@ -236,6 +238,9 @@ def denoise(
     with clock.time("vae"):
         decoded, said = decode(loaded.pipeline.vae, x, loaded.float32_vae)
         images, flagged = checked(loaded, decoded)
+    notes = [said, FLAGGED if any(flagged) else ""]
+    if init_image is None:  # from a picture the leaps are shorter
+        notes.append(schedulers.SCHEDULERS[request.scheduler].note(request.steps))
     yield DenoisingStep(
         index=total,
         total=total,
@@ -253,7 +258,7 @@ def denoise(
         seconds=sum(clock.parts.values()),
         parts=dict(clock.parts),
         flagged=flagged,
-        words=f"{said} {FLAGGED}".strip() if any(flagged) else said,
+        words=" ".join(note for note in notes if note),
     )
 
 
@@ -311,7 +316,8 @@ def _smaller(loaded: Loaded, request: Request) -> tuple[str, Request | None]:
     elif max(request.height, request.width) > least:
         height, width = (max(least, int(side * 0.75) // 8 * 8) for side in (request.height, request.width))
         smaller = dataclasses.replace(request, height=height, width=width)
-    said = f"The memory of the GPU was not enough for {request.images} × {request.width}×{request.height} pixels."
+    device = "this computer" if loaded.plan.device == "cpu" else "the GPU"
+    said = f"The memory of {device} was not enough for {request.images} × {request.width}×{request.height} pixels."
     if smaller is None:
-        return f"{said} It is free again. Close what else uses the GPU.", None
+        return f"{said} It is free again. Close what else uses {device}.", None
     return f"{said} It is free again: try {smaller.images} × {smaller.width}×{smaller.height}.", smaller

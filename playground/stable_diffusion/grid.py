@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,31 +56,33 @@ class GridCell:
 def plan_grid(
     make: Callable[..., Request], prompt: str, x: Axis, y: Axis | None, knobs: dict[str, Any]
 ) -> list[PlannedCell]:
-    """The cells row by row; `make(prompt, **knobs)` makes a request. Raises RequestError."""
+    """The cells row by row; `make(prompt, **knobs)` makes a request. Both axes may replace a word, each another one.
+
+    Raises RequestError.
+    """
     axes = [x] if y is None else [x, y]
     for name, values in axes:
         if name not in AXES:
             raise RequestError(f"No axis {name[:40]!r}. Choose one of: {', '.join(AXES)}.")
         if not values:
             raise RequestError(f"The axis {AXES[name]} has no values: write at least one.")
-        if name == "word" and str(values[0]) not in prompt:
-            raise RequestError(f"The prompt does not have {str(values[0])[:80]!r}: begin with the word to replace.")
-    if y is not None and x[0] == y[0]:
+    if y is not None and x[0] == y[0] != "word":
         raise RequestError("Both axes turn the same knob. Choose another for one of them.")
+    places = _places(prompt, axes)
     rows: Sequence[Value | None] = [None] if y is None else y[1]
     planned: list[PlannedCell] = []
     if (total := len(x[1]) * len(rows)) > SETTINGS.max_grid_pictures:
         raise RequestError(f"{total} pictures are too many: at most {SETTINGS.max_grid_pictures}.")
     for row, down in enumerate(rows):
         for column, across in enumerate(x[1]):
-            words, turned = prompt, dict(knobs)
-            for axis, value in zip(axes, (across, down), strict=False):
-                if axis[0] == "word":
-                    words = words.replace(str(axis[1][0]), str(value))
-                elif axis[0] == "seed":
+            words, turned, here = prompt, dict(knobs), (across, down)
+            for (start, end), axis in sorted(places.items(), reverse=True):  # from the last: the others stay in place
+                words = f"{words[:start]}{here[axis]}{words[end:]}"
+            for (name, _), value in zip(axes, here, strict=False):
+                if name == "seed":
                     turned |= {"seed": value, "seeds": None}
-                else:
-                    turned[axis[0]] = value
+                elif name != "word":
+                    turned[name] = value
             planned.append(PlannedCell(row, column, across, down, make(words, **{**turned, "images": 1})))
     if (steps := sum(cell.request.steps * cell.request.images for cell in planned)) > SETTINGS.max_image_steps:
         raise RequestError(
@@ -89,10 +92,33 @@ def plan_grid(
     return planned
 
 
-def run_grid(loaded: Loaded, cells: Sequence[PlannedCell]) -> Iterator[GridCell]:
-    """Draw the cells one after another, every step of each."""
+def _places(prompt: str, axes: Sequence[Axis]) -> dict[tuple[int, int], int]:
+    """Where in `prompt` which of the axes puts its word, from and to: wherever the axis's first value stands as a word
+    of its own. Raises RequestError.
+    """
+    places: dict[tuple[int, int], int] = {}
+    for axis, (name, values) in enumerate(axes):
+        if name != "word":
+            continue
+        word = str(values[0]).strip()
+        edges = [r"\b" if re.match(r"\w", letter) else "" for letter in (word[:1], word[-1:])]
+        found = [match.span() for match in re.finditer(f"{edges[0]}{re.escape(word)}{edges[1]}", prompt) if word]
+        if not found:
+            raise RequestError(
+                f"The prompt does not have {word[:80]!r} as a word of its own: begin with the word to replace."
+            )
+        if any(start < other[1] and other[0] < end for start, end in found for other in places):
+            raise RequestError(f"Both axes replace {word[:80]!r}: let one of them begin with another word.")
+        places |= dict.fromkeys(found, axis)
+    return places
+
+
+def run_grid(
+    loaded: Loaded, cells: Sequence[PlannedCell], init_image: Tensor | None = None, mask: Tensor | None = None
+) -> Iterator[GridCell]:
+    """Draw the cells one after another, every step of each; all from `init_image`, where there is one."""
     for done, cell in enumerate(cells):
-        for step in generation.generate(loaded, cell.request):
+        for step in generation.generate(loaded, cell.request, init_image, mask):
             finished = step.index == step.total
             yield GridCell(
                 row=cell.row,

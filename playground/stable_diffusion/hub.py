@@ -136,9 +136,10 @@ def fetch(hub_id: str) -> Iterator[LoadProgress]:
         ) from error
     except (HTTPError, OSError) as error:
         if cached(hub_id) is None:
+            why = getattr(error, "strerror", None) or "the Hub did not answer, or broke off"  # a full disk has a word
             raise ModelError(
-                f"{hub_id} could not be fetched ({type(error).__name__}), and no copy of it is on this machine. Try "
-                "again with a network, or take Tiny: it is always here."
+                f"{hub_id} could not be fetched ({why}), and no copy of it is on this machine. Try again with a "
+                "network, or take Tiny: it is always here."
             ) from error
 
 

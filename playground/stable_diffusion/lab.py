@@ -119,13 +119,23 @@ class StableDiffusionLab:
         """One row of pictures from the same noise, guidance growing. Raises as `generate`."""
         return self.grid(prompt, ("guidance_scale", scales), **knobs)
 
-    def grid(self, prompt: str, x: Axis, y: Axis | None = None, **knobs: Any) -> Iterator[GridCell]:
+    def grid(
+        self,
+        prompt: str,
+        x: Axis,
+        y: Axis | None = None,
+        *,
+        init_image: Tensor | None = None,
+        mask: Tensor | None = None,
+        **knobs: Any,
+    ) -> Iterator[GridCell]:
         """Pictures from the same noise, one knob changing along each axis, row by row: `x=("guidance_scale", [1, 8])`,
-        `y=("steps", [5, 20])`; also "scheduler", "seed", and "word", whose first value is the word to be replaced.
+        `y=("steps", [5, 20])`; also "scheduler", "seed", and "word", whose first value is the word to be replaced: of
+        both axes, where each begins with another. `init_image` and `mask` as in `generate`, for all of them.
 
         Every step of every picture is handed out. All is checked before the first. Raises as `generate`.
         """
         cells = plan_grid(self.request, prompt, x, y, knobs)
         for cell in cells:
-            generation.check(self.loaded, cell.request)
-        return run_grid(self.loaded, cells)
+            generation.check(self.loaded, cell.request, init_image, mask)
+        return run_grid(self.loaded, cells, init_image, mask)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -14,12 +13,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from playground.diffusion.sampling import import_diffusers
+from playground.diffusion.diffusers_schedulers import import_diffusers
 from playground.settings import SETTINGS
 from playground.stable_diffusion import attention, hub
-from playground.stable_diffusion.devices import SMALL, Machine, Plan, free_memory, measure, plan, synchronize
+from playground.stable_diffusion.devices import (
+    SMALL,
+    Machine,
+    Plan,
+    free_memory,
+    measure,
+    out_of_memory,
+    plan,
+    synchronize,
+)
 from playground.stable_diffusion.digits.preview import load_preview
 from playground.stable_diffusion.hub import LoadProgress, ModelError
+from playground.stable_diffusion.offload import Offload
 from playground.stable_diffusion.preview import linear_map
 from playground.stable_diffusion.request import Preview
 
@@ -127,6 +136,7 @@ class Loaded:
     model: Model
     pipeline: Any  # diffusers' StableDiffusionPipeline: its parts are used, its own scheduler and state are not
     plan: Plan
+    offload: Offload | None = None  # who moves its parts, where the plan says so
     # Held at every use of the tokenizer: its settings for cutting and filling up are one, whoever's call it is
     tokenizing: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
@@ -143,7 +153,7 @@ class Loaded:
             size = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
             defaults = Defaults("", 20, 3.0, "pndm", size, 1, "decode")
             model = Model("unnamed", "A pipeline in memory", "", "", defaults, 0)
-        return cls(model, pipeline, plan)
+        return cls(model, pipeline, plan, Offload(pipeline) if plan.offload else None)
 
     @property
     def scheduler_config(self) -> Mapping[str, Any]:
@@ -182,7 +192,12 @@ class Loaded:
 
     @cached_property
     def _float32_vae(self) -> Any:
-        return copy.deepcopy(self.pipeline.vae).float()
+        vae = self.pipeline.vae
+        # Made anew: the hooks of an offloaded one hold the U-Net and the text encoder, and would be copied with them
+        copied = type(vae).from_config(vae.config).to(self.plan.device)
+        copied.load_state_dict(vae.state_dict())
+        copied.use_slicing = vae.use_slicing
+        return copied.eval().requires_grad_(False)
 
     def float32_vae(self) -> Any:
         """A copy of the VAE that cannot overflow; made when first needed, the shared one stays as it is."""
@@ -279,7 +294,9 @@ def _place(pipeline: Any, model: Model, chosen: Plan) -> Loaded:
             pipeline.enable_model_cpu_offload()
         else:
             pipeline.to(chosen.device)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
         full = True  # the handler is left before anything else: its traceback holds what was moved already
     if full:
         del pipeline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -33,10 +34,12 @@ class Request:
     height: int = 32  # pixels
     width: int = 32
     strength: float = 0.8  # of img2img and inpainting: which share of the steps is walked
-    preview: Preview = "decode"  # of x̂_0 at every step: the VAE, a linear map, or nothing until the end
+    preview: Preview = "decode"  # of x̂_0 at every step: a decoder, a linear map, or nothing until the end
     attention: bool = False  # record where each word acts
 
     def __post_init__(self) -> None:
+        if isinstance(self.guidance_scale, float) and not math.isfinite(self.guidance_scale):
+            raise RequestError(f"The guidance scale must be a number, 0 … {SETTINGS.max_guidance_scale:g}.")
         check_types(self, RequestError)
         _check_words("The prompt", self.prompt)
         _check_words("The negative prompt", self.negative_prompt)
@@ -97,5 +100,5 @@ def _check_words(what: str, text: str) -> None:
     if len(text) > SETTINGS.max_prompt_characters:
         raise RequestError(
             f"{what} has {len(text):,} characters, the limit is {SETTINGS.max_prompt_characters:,}. "
-            "The model reads its first few dozen words only: shorten it."
+            "CLIP reads 75 tokens of it at most, some fifty words; the tiny model 30: shorten it."
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from playground.diffusion.sampling import import_diffusers
+from playground.diffusion.diffusers_schedulers import import_diffusers
 
 
 class SchedulerError(ValueError):
@@ -30,10 +30,17 @@ class Scheduler:
     order: int = 1  # of 2: two calls a step, but for the last
     stochastic: bool = False
     zero_terminal_snr: bool = True  # can it start where no signal is left?
+    few: int = 0  # with fewer steps the tiny model's colours run off, as its judge reads them: leaps too long for it
 
     def calls(self, steps: int) -> int:
         """Evaluations of the U-Net in `steps` steps; a guided one is a doubled batch, not a second call."""
         return steps + 1 if self.class_name == "PNDMScheduler" else self.order * (steps - 1) + 1
+
+    def note(self, steps: int) -> str:
+        """What to say of a picture drawn in so many steps: nothing, unless they are too few for this scheduler."""
+        if steps >= self.few:
+            return ""
+        return f"{self.title} in {steps} steps leaps too far: colours run off. Take {self.few} steps or more."
 
 
 # Latents have no bounds: clip_sample, on by default in DDIM and DDPM, would cut x̂_0 to [-1, 1].
@@ -45,7 +52,9 @@ _SDE = _ENDS | {"algorithm_type": "sde-dpmsolver++"}
 _KARRAS = "Karras et al. 2022"
 
 SCHEDULERS: dict[str, Scheduler] = {
-    "pndm": Scheduler("PNDM", "Liu et al. 2022", "PNDMScheduler", {"skip_prk_steps": True}, zero_terminal_snr=False),
+    "pndm": Scheduler(
+        "PNDM", "Liu et al. 2022", "PNDMScheduler", {"skip_prk_steps": True}, zero_terminal_snr=False, few=3
+    ),
     "ddim": Scheduler("DDIM", "Song et al. 2021", "DDIMScheduler", _LATENTS),
     "ddpm": Scheduler("DDPM", "Ho et al. 2020", "DDPMScheduler", _LATENTS, stochastic=True),
     "dpm++": Scheduler("DPM-Solver++ 2M", "Lu et al. 2022", "DPMSolverMultistepScheduler", _ENDS, 1),
@@ -64,8 +73,8 @@ SCHEDULERS: dict[str, Scheduler] = {
     "deis": Scheduler("DEIS", "Zhang & Chen 2023", "DEISMultistepScheduler", _ENDS, 1, zero_terminal_snr=False),
     "euler": Scheduler("Euler", _KARRAS, "EulerDiscreteScheduler", _ENDS),
     "euler_a": Scheduler("Euler ancestral", _KARRAS, "EulerAncestralDiscreteScheduler", _ENDS, stochastic=True),
-    "heun": Scheduler("Heun", _KARRAS, "HeunDiscreteScheduler", _ENDS, order=2, zero_terminal_snr=False),
-    "dpm2": Scheduler("DPM2", _KARRAS, "KDPM2DiscreteScheduler", _ENDS, order=2, zero_terminal_snr=False),
+    "heun": Scheduler("Heun", _KARRAS, "HeunDiscreteScheduler", _ENDS, order=2, zero_terminal_snr=False, few=5),
+    "dpm2": Scheduler("DPM2", _KARRAS, "KDPM2DiscreteScheduler", _ENDS, order=2, zero_terminal_snr=False, few=7),
     "dpm2_a": Scheduler(
         "DPM2 ancestral",
         _KARRAS,
@@ -74,6 +83,7 @@ SCHEDULERS: dict[str, Scheduler] = {
         order=2,
         stochastic=True,
         zero_terminal_snr=False,
+        few=8,
     ),
 }
 
@@ -103,6 +113,13 @@ def check(name: str, base_config: Mapping[str, Any], steps: int) -> None:
         )
     if steps > trained:
         raise SchedulerError(f"{steps} steps do not fit into a schedule of T = {trained}: take {trained} at most.")
+    # Heun and DPM2 keep to the table, and ask twice on purpose; with few steps, no two timesteps are one.
+    if kind.order == 1 and 2 * steps > trained and not _fits(_built(name, base_config, steps)):
+        most = next(n for n in range(steps - 1, 0, -1) if _fits(_built(name, base_config, n)))
+        raise SchedulerError(
+            f"{kind.title} with {steps:,} steps would leave the schedule of T = {trained:,}, or ask twice at one place "
+            f"of it: take {most:,}."
+        )
 
 
 def make(name: str, base_config: Mapping[str, Any], steps: int, device: str | torch.device = "cpu") -> Any:
@@ -111,6 +128,10 @@ def make(name: str, base_config: Mapping[str, Any], steps: int, device: str | to
     `base_config`: the configuration of the scheduler that the model came with. Raises SchedulerError.
     """
     check(name, base_config, steps)
+    return _built(name, base_config, steps, device)
+
+
+def _built(name: str, base_config: Mapping[str, Any], steps: int, device: str | torch.device = "cpu") -> Any:
     kind = SCHEDULERS[name]
     options = dict(kind.options)
     if base_config.get("timestep_spacing") == "trailing":  # a model trained to start at the very end says so
@@ -120,6 +141,14 @@ def make(name: str, base_config: Mapping[str, Any], steps: int, device: str | to
     scheduler = getattr(import_diffusers(kind.class_name), kind.class_name).from_config(config, **options)
     scheduler.set_timesteps(steps, device=device)
     return scheduler
+
+
+def _fits(scheduler: Any) -> bool:
+    """Whether every timestep is in the table (Stable Diffusion 1.x's offset of 1 can lead beyond it), and no multistep
+    method meets one level twice: it would divide by the way between the two, which is 0.
+    """
+    inside = bool(scheduler.timesteps.max() <= scheduler.config.num_train_timesteps - 1)
+    return inside and (not hasattr(scheduler, "sigmas") or bool((scheduler.sigmas[:-1].diff() < 0).all()))
 
 
 def level(scheduler: Any, index: int, t: torch.Tensor) -> tuple[float, float]:

@@ -57,7 +57,7 @@ def begin(
 
     def latents(generator: torch.Generator) -> Tensor:
         x = (2.0 * init_image[None] - 1.0).to(device, vae.dtype)
-        return vae.config.scaling_factor * vae.encode(x).latent_dist.sample(generator)
+        return (vae.config.scaling_factor * _encoded(loaded, x).sample(generator)).to(vae.dtype)
 
     skipped = request.steps - int(request.steps * request.strength)
     first = skipped * scheduler.order
@@ -76,3 +76,12 @@ def begin(
     x = drawn * scheduler.init_noise_sigma if request.strength == 1 else scheduler.add_noise(picture, drawn, timestep)
     small = F.interpolate(mask[None, None].float(), shape[-2:]).to(device, unet.dtype)
     return Start(x, first, picture, drawn, small)
+
+
+def _encoded(loaded: Loaded, x: Tensor) -> Any:
+    """The VAE's Gaussian of latents for pictures (N, 3, H, W) in [-1, 1]; where half precision overflows, float32's."""
+    vae = loaded.pipeline.vae
+    found = vae.encode(x).latent_dist
+    if vae.dtype == torch.float32 or found.parameters.isfinite().all():
+        return found
+    return loaded.float32_vae().encode(x.float()).latent_dist

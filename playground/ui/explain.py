@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from playground.diffusion import prediction, sampling, schedules, training
+from playground.diffusion import diffusers_schedulers, prediction, sampling, schedules, training
 from playground.diffusion.exact import ExactDenoiser, GaussianMixture
 from playground.diffusion.training import Trainer
 from playground.toy.config import ToyConfig
@@ -93,7 +93,7 @@ samples where no data can be.
 RUNNING_CODE: dict[str, str] = {
     "Training": source(Trainer.step, training.draw_batch, training.draw_levels, training.Batch),
     "Network": source(PointMLP),
-    "Sampling": source(sampling._diffusers, sampling.make_scheduler, sampling.guide),
+    "Sampling": source(sampling._diffusers, diffusers_schedulers.make_scheduler, sampling.guide),
     "Predictions": source(prediction.target, prediction.to_x0, prediction.to_eps),
     "Schedules": source(schedules.linear, schedules.cosine, schedules.karras, schedules.flow, schedules.NoiseSchedule),
     "Exact score": source(ExactDenoiser, GaussianMixture),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playground.diffusion import sampling, training
+from playground.diffusion import diffusers_schedulers, sampling, training
 from playground.mnist import cold, generate, live
 from playground.mnist.lab import ForwardTable
 from playground.mnist.unet import Attention, Block, SmallUNet
@@ -60,7 +60,7 @@ RUNNING_CODE: dict[str, str] = {
     "Network": source(SmallUNet, Block, Attention),
     "Training": source(training.Trainer.step, training.draw_batch, training.draw_levels, training.Batch),
     "Denoiser": source(sampling.network_denoiser, sampling.guide),
-    "Sampling": source(sampling._diffusers, sampling.make_scheduler),
+    "Sampling": source(sampling._diffusers, diffusers_schedulers.make_scheduler),
     "SDEdit, slerp": source(sampling.sample_from, sampling.slerp, generate.between_classes),
     "RePaint": source(generate._repaint),
     "Cold diffusion": source(cold.Degradation, cold.restore),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from playground.diffusion import knot_schedules, schedules
-from playground.diffusion.sampling import make_scheduler, spaced_timesteps
+from playground.diffusion.diffusers_schedulers import make_scheduler, spaced_timesteps
 from playground.schedules import bridges, curves, drawn, learned, quality, reference, steps
 from playground.ui.common import source
 
@@ -51,11 +51,13 @@ alone.
 The exact denoiser of a cloud makes no mistakes, so the chart shows the sampler's own. **Error against the exact path**: from
 the same noise, how far from the end of the probability-flow ODE, solved finely, do we arrive? Where the steps end near no
 noise (EDM, or *karras* spacing), a first-order sampler halves it with twice the calls (slope $-1$), a second-order one
-quarters it ($-2$). On *linear*, *scaled linear* and *cosine* the lowest level visited is not that low, and the last jump,
-from there to $\hat x_0$, is what one sees: first order whatever the sampler. DPM-Solver++ falls along $-1.1$, $-0.5$ and
-$-1.6$ there, and along $-2.2$ on EDM. DDPM adds noise and goes to no such end, so it has no such error. **Distance to the
+quarters it ($-2$). Elsewhere the lowest level visited, $t \approx T/K$, is not that low, and the last jump, from there to
+$\hat x_0$, is what one sees of a second-order sampler: its error grows with $1 - \bar\alpha$ there, so the schedule sets the
+slope. From 32 to 128 calls DPM-Solver++ falls along $-0.5$ on *Laplace*, $-0.6$ on *scaled linear*, $-1.5$ on *linear*,
+$-1.7$ on *cosine*, and $-2.2$ on EDM. DDPM adds noise and goes to no such end, so it has no such error. **Distance to the
 data**: sliced Wasserstein-2 to fresh data, of digits the Fréchet distance of a reader's features; the dashed floor is what
-fresh data have among themselves. A network trained live, or the digits' model, adds its own mistakes: then more calls soon stop helping.
+fresh data have among themselves. A network trained live, or the digits' model, adds its own mistakes: then more calls soon
+stop helping.
 """,
 }
 

@@ -6,7 +6,7 @@ import gradio as gr
 
 from playground.sessions import Sessions
 from playground.toy import live as toy_live
-from playground.ui import mnist_tab, schedules_tab, stable_diffusion_tab
+from playground.ui import mnist_tab, schedules_tab, stable_diffusion_models
 from playground.ui.mnist_tab import MnistTab
 from playground.ui.schedules_tab import SchedulesTab, Taker
 from playground.ui.stable_diffusion_tab import StableDiffusionTab
@@ -30,7 +30,7 @@ def warm_up() -> None:
     toy_live.warm_up()
     mnist_tab.warm_up()
     schedules_tab.warm_up()
-    stable_diffusion_tab.warm_up()
+    stable_diffusion_models.warm_up()
 
 
 def build(sessions: Sessions) -> gr.Blocks:

@@ -22,6 +22,7 @@ from playground.diffusion.schedule_config import TITLES, ScheduleConfig
 from playground.diffusion.schedules import ScheduleError
 from playground.schedules.learned import learn
 from playground.schedules.quality import CallProgress, ChartConfig, ChartError, ChartPoint, floor, measure
+from playground.stable_diffusion.line import Line, Waiting
 from playground.turns import TURNS, in_turns
 from playground.ui.common import MATHS, QUIET, REFUSALS, Update, lay_out_code
 from playground.ui.explain_schedules import HOW_IT_WORKS, RUNNING_CODE
@@ -49,6 +50,7 @@ class SchedulesTab:
 
     def __init__(self, tabs: gr.Tabs, takers: Mapping[str, Taker]) -> None:
         self.tabs, self.takers = tabs, takers
+        self.learners = Line()
         self.charts, self.charts_lock = 0, threading.Lock()  # how many are being measured
         self.news = schedules_channel()
         self.stage = schedules_stage({name: taker.title for name, taker in takers.items()})
@@ -61,7 +63,10 @@ class SchedulesTab:
 
     def _wire(self) -> None:
         self.stage.learn(
-            self._learn, outputs=[self.news], concurrency_limit=4, concurrency_id="schedules-learn", **QUIET
+            self._learn,
+            outputs=[self.news],
+            concurrency_limit=None,  # _learn itself says how many are before it; a queue would be mute
+            **QUIET,
         )
         measuring = self.stage.measure(
             self._measure,
@@ -95,13 +100,18 @@ class SchedulesTab:
             return {self.news: _message("carried", wrong=str(refusal))}
 
     def _learn(self, event: gr.EventData) -> Iterator[str]:
-        """Learn a schedule on a cloud; every message has the schedule so far."""
+        """Learn a schedule on a cloud; every message has the schedule so far. Before it begins, who is before it."""
         data = event._data
         card = _whole(data.get("card"))
         try:
             base = ScheduleConfig.from_dict(data.get("config"))
             cloud = str(data.get("cloud"))
-            for step in _now_and_then(in_turns(learn(cloud, steps=LEARNING_STEPS))):
+            begun = False
+            for step in _now_and_then(self.learners.run(in_turns(learn(cloud, steps=LEARNING_STEPS)))):
+                if isinstance(step, Waiting):  # heard even once it has begun: a page that hears nothing gives up
+                    yield _message("learned", card=card, waiting="" if begun else step.words)
+                    continue
+                begun = True
                 config = dataclasses.replace(base, name="learned", knots=step.knots)
                 done = step.step == step.steps
                 facts = {"step": step.step, "steps": step.steps, "variance": step.variance, "least": step.least}

@@ -49,7 +49,7 @@ def read_parameters(text: str) -> dict[str, Any]:
             read[name] = int(value)
     scale = found.get("cfg scale", "")
     if re.fullmatch(r"\d{1,2}(\.\d{1,3})?", scale, re.ASCII) and float(scale) <= SETTINGS.max_guidance_scale:
-        read["guidance_scale"] = float(scale)
+        read["guidance_scale"] = max(1.0, float(scale))  # below, nothing is guided either
     if (sampler := found.get("sampler", "").lower()) in SAMPLERS:
         read["scheduler"] = SAMPLERS[sampler]
     return read

@@ -7,7 +7,7 @@ import binascii
 import dataclasses
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -24,7 +24,7 @@ from playground.turns import TURNS
 from playground.ui.common import QUIET, REFUSALS, Update, file_message, notice
 from playground.ui.live.diffusion import pack_news
 from playground.ui.stable_diffusion_foreign import foreign_settings
-from playground.ui.stable_diffusion_knobs import MAX_IMAGES, Wish
+from playground.ui.stable_diffusion_knobs import Begin, Wish
 from playground.ui.stable_diffusion_scripts import scripts
 from playground.ui.stable_diffusion_show import Beginning, mask_from_pixels
 
@@ -32,7 +32,12 @@ if TYPE_CHECKING:
     from playground.ui.stable_diffusion_tab import StableDiffusionTab
 
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-home"}
-BEGINS = {"text": "noise", "img2img": "picture", "inpaint": "part"}
+# What the stage shows: the picture chosen in the gallery, by its number; else the seed of the one that is large.
+CHOSEN = """() => {
+  const find = (selector) => document.querySelector(`.pg-diffusion ${selector}`);
+  const number = find(".pg-shelf [aria-selected=true]")?.dataset.id ?? "-";
+  return [`${number} ${find("[data-stat=seed]")?.textContent ?? ""}`];
+}"""
 
 
 class Gallery:
@@ -45,6 +50,7 @@ class Gallery:
             self.script = gr.Button("The same as code", size="sm")
         tab.notices["Home"] = gr.HTML("", elem_classes="pg-notice")
         self.lines = gr.Code("", language="python", interactive=False, label="what is on show, without this page")
+        self.shown = gr.Textbox(visible=False)  # filled by CHOSEN alone
 
     def wire(self) -> None:
         """Once everything of the tab is there."""
@@ -54,7 +60,8 @@ class Gallery:
         stage.save(self._save, outputs=[tab.files, tab.news], **ASIDE)
         home = [tab.files, tab.notices["Home"]]
         self.sheet.click(self._sheet, outputs=home, **ASIDE)
-        self.script.click(self._script, outputs=[self.lines, tab.notices["Home"]], **ASIDE)
+        lines = [self.lines, tab.notices["Home"]]
+        self.script.click(self._script, inputs=[self.shown], outputs=lines, js=CHOSEN, preprocess=False, **ASIDE)
 
     def beginning(self, request: gr.Request, data: Any) -> Beginning:
         """The picture that the next run starts from, and the part to be made anew. Raises RequestError."""
@@ -72,24 +79,27 @@ class Gallery:
         return kept
 
     def _use(self, request: gr.Request, event: gr.EventData) -> Iterator[Update]:
-        """All knobs to what made a picture."""
-        try:
-            yield from self._settings(request, self._kept(request, event._data).parameters, "Its settings are set")
-        except REFUSALS as refusal:
-            yield self.tab.refused(refusal)
+        yield from self.tab.answered(request, self._used(request, event._data))
+
+    def _used(self, request: gr.Request, data: Any) -> Iterator[Update]:
+        """The knobs to what made a picture."""
+        yield from self._settings(request, self._kept(request, data).parameters, "Its settings are set")
 
     def _settings(self, request: gr.Request, parameters: Parameters, said: str) -> Iterator[Update]:
         _, show = self.tab.here(request)
         show.stopped = False
-        made, model = parameters.request, parameters.model
+        made, model, before = parameters.request, parameters.model, show.model
         if model not in CATALOGUE:
             said, model = f"{said}, but {model[:60]!r} is not among the models here", show.model
-        if not (yield from self.tab.bring(show, model)):
+        if not (yield from self.tab.models.bring(show, model)):
             return
-        wish = settings(made, model)
+        update = self.tab.put(settings(made, model))
+        if model == before:
+            for path in ("images", "preview", "attention"):  # how it is shown, and how many more: not this picture's
+                del update[self.tab.controls[path]]
         if parameters.kind != "text":
             said = f"{said}; it began with a picture, which the file does not hold: choose that one again"
-        yield {**self.tab.put(wish), self.tab.news: pack_news(f"{said}: press Draw.", drawing=False)}
+        yield {**update, self.tab.news: pack_news(f"{said}: press Draw.", drawing=False)}
 
     def _save(self, request: gr.Request, event: gr.EventData) -> Update:
         try:
@@ -101,26 +111,31 @@ class Gallery:
         return {self.tab.files: file_message(name, kept.png), self.tab.news: pack_news(said)}
 
     def _opened(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
-        """A PNG from a stranger: its settings, or why they cannot be read. The picture can be started from."""
         try:
-            data = _bytes(event._data.get("base64"))
-            with TURNS.work():
-                dropped = read_png(data)
-            _, show = self.tab.here(request)
-            wish = Wish.read(values)
-            show.beginning = Beginning(_fitted(dropped.image, wish), "the opened picture")
-            if dropped.parameters is None and (brought := foreign_settings(data)):
-                said = "Settings of another program, as far as they are known here; model and size stay: press Draw."
-                wish = dataclasses.replace(wish, lock=True, begin="noise", **brought)
-                yield {**self.tab.put(wish), self.tab.news: pack_news(said)}
-                return
-            if dropped.parameters is None:
-                more = "“Start from: a picture” begins with it."
-                yield {self.tab.news: pack_news(f"{dropped.words} {more}", wrong=True)}
-                return
-            yield from self._settings(request, dropped.parameters, dropped.words or "Settings read from the PNG")
-        except REFUSALS as refusal:
+            yield from self._read(request, event._data, values)
+        except REFUSALS as refusal:  # a run that is on goes on
             yield {self.tab.news: pack_news(str(refusal), wrong=True)}
+
+    def _read(self, request: gr.Request, data: Any, values: Sequence[Any]) -> Iterator[Update]:
+        """A PNG from a stranger: its settings, or why they cannot be read. The picture can be started from."""
+        png = _bytes(data.get("base64"))
+        with TURNS.work():
+            dropped = read_png(png)
+        _, show = self.tab.here(request)
+        wish = Wish.read(values)
+        show.beginning = Beginning(_fitted(dropped.image, wish), "the opened picture", opened=True)
+        if dropped.parameters is not None:
+            yield self.tab.beginning.shown(show, "noise")
+            yield from self._settings(request, dropped.parameters, "Settings read from the PNG")
+        elif brought := foreign_settings(png):
+            said = "Settings of another program, as far as they are known here; model and size stay: press Draw."
+            wish = dataclasses.replace(wish, lock=True, begin="noise", **brought)
+            yield {**self.tab.put(wish), **self.tab.beginning.shown(show, "noise"), self.tab.news: pack_news(said)}
+        else:
+            said = f"{dropped.words} “Start from it” above begins with it."
+            begin: Begin = "picture" if wish.begin == "picture" else "noise"  # with a part of it there was no mask yet
+            begun: Update = {self.tab.controls["begin"]: begin, **self.tab.beginning.shown(show, begin)}
+            yield {**begun, self.tab.news: pack_news(said if begin == "noise" else f"{dropped.words} Press Draw.")}
 
     # --- take it home --------------------------------------------------------------------------------------------
 
@@ -144,33 +159,38 @@ class Gallery:
 
         return self._attempt(request, take)
 
-    def _script(self, request: gr.Request) -> Update:
+    def _script(self, chosen: Any, request: gr.Request) -> Update:
         def take(desk: Desk, _: Strip) -> Update:
-            if not desk.gallery:
-                raise RequestError("Draw a whole picture first.")
-            return {self.lines: scripts(desk.gallery[-1].parameters)}
+            return {self.lines: scripts(_on_show(desk, chosen).parameters)}
 
         return self._attempt(request, take)
 
 
+def _on_show(desk: Desk, chosen: Any) -> Kept:
+    """The picture that CHOSEN names: by its number in the gallery or, the newest that has it, by its seed; else the
+    last. Raises RequestError.
+    """
+    if not desk.gallery:
+        raise RequestError("Draw a whole picture first.")
+    number, _, seed = str(chosen).partition(" ")
+    named = [kept for kept in desk.gallery if str(kept.number) == number]
+    seeded = [kept for kept in desk.gallery if str(kept.parameters.request.seeds[0]) == seed]
+    return (named or seeded or desk.gallery)[-1]
+
+
 def settings(made: Request, model: str) -> Wish:
-    """The knobs as they stood for `made`."""
-    return Wish(
-        model,
-        made.prompt,
-        made.negative_prompt,
-        made.seeds[0],
-        True,
-        made.guidance_scale,
-        made.steps,
-        made.scheduler,
-        min(made.images, MAX_IMAGES),
-        made.width,
-        made.height,
-        made.preview,
-        made.attention,
-        "noise",
-        made.strength,
+    """The knobs that made `made`; how it was shown, and that others were drawn with it, is no part of the picture."""
+    return dataclasses.replace(
+        Wish.of(model),
+        prompt=made.prompt,
+        negative_prompt=made.negative_prompt,
+        seed=made.seeds[0],
+        guidance_scale=max(1.0, made.guidance_scale),  # below, nothing is guided either
+        steps=made.steps,
+        scheduler=made.scheduler,
+        width=made.width,
+        height=made.height,
+        strength=made.strength,
     )
 
 

@@ -14,6 +14,7 @@ from playground.stable_diffusion.models import CATALOGUE, Defaults
 from playground.stable_diffusion.request import Preview
 from playground.stable_diffusion.schedulers import SCHEDULERS
 from playground.ui.knobs import Choices, Knob
+from playground.ui.stable_diffusion_foreign import SAMPLERS
 
 MAX_IMAGES = 8  # of one prompt on the page
 MAX_AXIS_TEXT = 400  # characters
@@ -25,10 +26,16 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
         Knob(
             "guidance_scale",
             "guidance scale (s)",
-            "1 is none; more follows the words, too much burns out. diffusers' s; the paper's w is s − 1.",
-            limits=(0, SETTINGS.max_guidance_scale, 0.5),
+            "1: no guidance; diffusers does not guide below. More follows the words, too much burns out. The paper's w "
+            "is s − 1.",
+            limits=(1, SETTINGS.max_guidance_scale, 0.5),
         ),
-        Knob("steps", "steps", "U-Net calls on the way from noise.", limits=(1, SETTINGS.max_denoising_steps, 1)),
+        Knob(
+            "steps",
+            "steps",
+            "Into how many the way from noise is cut. How many U-Net calls they take stands below.",
+            limits=(1, SETTINGS.max_denoising_steps, 1),
+        ),
         Knob(
             "scheduler",
             "scheduler",
@@ -41,8 +48,8 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
         Knob(
             "preview",
             "at every step",
-            "What x̂₀ looks like on the way: through the VAE, or by a map that costs nothing and is rough.",
-            (("decode x̂₀ (VAE)", "decode"), ("rough colours (linear)", "linear"), ("nothing", "none")),
+            "What x̂₀ looks like on the way: decoded, or by a map that costs nothing and is rough.",
+            (("decoded", "decode"), ("rough colours (linear)", "linear"), ("nothing", "none")),
             more=True,
         ),
         Knob("attention", "where words act", "Record the cross-attention of every word and step.", more=True),
@@ -114,12 +121,26 @@ class Wish:
         names = ("negative_prompt", "guidance_scale", "steps", "scheduler", "width", "height", "preview", "strength")
         return {name: getattr(self, name) for name in names} | {"seed": self.seed, "images": self.images}
 
+    @property
+    def turnable(self) -> list[Any]:
+        """What KNOBS say: all but the model, the words and the seed."""
+        return [knob.value(self) for knob in KNOBS]
+
     def request(self, lab: StableDiffusionLab, prompt: str) -> Request:
         """The run of `prompt`; where it is empty there is nothing to guide by, so without. Raises RequestError."""
         knobs = self.knobs | {"attention": self.attention}
         if not prompt.strip():
             knobs["guidance_scale"] = min(1.0, self.guidance_scale)
         return lab.request(prompt, **knobs)
+
+
+def calls_in_words(wish: Wish) -> str:
+    """What the steps cost: "20 steps = 21 U-Net calls". Of a picture the first ones are skipped, as diffusers does."""
+    steps = wish.steps
+    walked = steps if wish.begin == "noise" else int(steps * wish.strength)
+    calls = SCHEDULERS[wish.scheduler].calls(walked) if walked else 0
+    of = "" if wish.begin == "noise" else f"strength {wish.strength:g}: {walked:,} of "
+    return f"{of}{steps:,} {'step' if steps == 1 else 'steps'} = {calls:,} U-Net {'call' if calls == 1 else 'calls'}"
 
 
 def in_words(request: Request) -> str:
@@ -150,8 +171,7 @@ def _value(name: str, text: str) -> Value:
     if name == "word":
         return text
     if name == "scheduler":
-        titles = {scheduler.title.lower(): key for key, scheduler in SCHEDULERS.items()}
-        key = titles.get(text.lower(), text.lower())
+        key = SAMPLERS.get(text.lower(), text.lower())
         if key not in SCHEDULERS:
             raise RequestError(f"No scheduler {text[:40]!r}. Write some of: {', '.join(SCHEDULERS)}.")
         return key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from playground.sessions import Visitor
@@ -21,8 +22,6 @@ from playground.ui.stable_diffusion_show import Show, ended, interleaved
 if TYPE_CHECKING:
     from playground.ui.stable_diffusion_tab import StableDiffusionTab
 
-NO_WORDS = "No words, so nothing to guide by: drawn without guidance. "
-
 
 def draw_prompts(
     tab: StableDiffusionTab, visitor: Visitor, show: Show, wish: Wish, prompts: Sequence[str]
@@ -34,11 +33,16 @@ def draw_prompts(
     runs = [generate(lab.loaded, each, image, mask) for each in requests]
     run, tokens = show.begin(), [lab.tokens(prompt) for prompt in prompts]
     slots = [
-        {"prompt": each.prompt, "tokens": tokens_meta(read), "seeds": each.seeds}
+        {
+            "prompt": each.prompt,
+            "negative_prompt": each.negative_prompt,
+            "tokens": tokens_meta(read),
+            "seeds": each.seeds,
+        }
         for each, read in zip(requests, tokens, strict=True)
     ]
     mode, scheduler = "two" if len(prompts) == 2 else "one", SCHEDULERS[wish.scheduler].title
-    expected = tab.pace.in_words(lab.loaded, requests[0], len(requests))
+    expected = tab.models.pace.in_words(lab.loaded, requests[0], len(requests))
     yield {
         tab.stage: show.tell(pack_begin(run, mode, slots, wish.images, scheduler, words)),
         tab.tokens: pack_tokens(tokens[0]),
@@ -67,7 +71,7 @@ def draw_prompts(
                 yield {tab.stage: show.tell(pack_step(step, run, slot, scale, read))}
             if show.stopped:
                 break
-    tab.pace.learn(lab.loaded, requests[0], newest.get(0))
+    tab.models.pace.learn(lab.loaded, requests[0], newest.get(0))
     visitor.diffusion.strip = strip
     last = list(newest.values())
     if not last or any(step.index < step.total for step in last):
@@ -76,11 +80,13 @@ def draw_prompts(
         return
     kind: Kind = "text" if image is None else "img2img" if mask is None else "inpaint"
     ids, dropped = _keep(visitor.diffusion, last, requests, wish.model, kind)
-    said = (NO_WORDS if not all(prompt.strip() for prompt in prompts) else "") + _cut_in_words(tokens)
+    said = _no_words(prompts) + _cut_in_words(tokens)
     faults = " ".join(dict.fromkeys(step.words for step in last if step.words))
     total, seconds = sum(len(step.seeds) for step in last), sum(step.seconds for step in last)
     status = f"{said}{total} {'picture' if total == 1 else 'pictures'} in {seconds:.1f} s. {faults}".strip()
-    facts = {"steps": counts, "ids": ids, "knobs": in_words(requests[0]), "dropped": dropped}
+    if len(prompts) == 2:
+        status = f"{status} {difference(*prompts)}"
+    facts = {"steps": counts, "ids": ids, "knobs": _knobs_in_words(requests), "dropped": dropped}
     yield {tab.stage: show.tell(pack_end(run, status, wrong=bool(faults), **facts))}
 
 
@@ -94,6 +100,35 @@ def _keep(
         for step, request in zip(last, requests, strict=True)
     ]
     return ids, [str(number) for number in before - {kept.number for kept in desk.gallery}]
+
+
+def _no_words(prompts: Sequence[str]) -> str:
+    """Which prompt was drawn without guidance."""
+    empty = [not prompt.strip() for prompt in prompts]
+    if not any(empty):
+        return ""
+    which = "" if len(prompts) == 1 else "Both prompts: " if all(empty) else f"{['The first', 'The other'][empty[1]]}: "
+    return f"{which}{'no' if which else 'No'} words, so nothing to guide by: drawn without guidance. "
+
+
+def _knobs_in_words(requests: Sequence[Request]) -> str:
+    """The knobs of all prompts on one line. They differ in guidance alone, where one has no words."""
+    words = next((request for request in requests if request.prompt.strip()), requests[0])
+    bare = next((request for request in requests if not request.prompt.strip()), words)
+    split = bare.guidance_scale != words.guidance_scale
+    return in_words(words) + (f" (without words: guidance {bare.guidance_scale:g})" if split else "")
+
+
+def difference(first: str, second: str) -> str:
+    """In what two prompts differ, as far as it is more than the one word that a comparison should change."""
+    a, b = first.split(), second.split()
+    if a == b:
+        return "Both prompts are the same."
+    changed = [each for each in SequenceMatcher(None, a, b, autojunk=False).get_opcodes() if each[0] != "equal"]
+    if sum(max(i2 - i1, j2 - j1) for _, i1, i2, j1, j2 in changed) == 1:
+        return ""
+    parts = [f"{' '.join(a[i1:i2]) or '–'} → {' '.join(b[j1:j2]) or '–'}" for _, i1, i2, j1, j2 in changed]
+    return f"They differ in more than a word: {', '.join(parts)}."
 
 
 def _cut_in_words(tokens: Sequence[Sequence[Token]]) -> str:

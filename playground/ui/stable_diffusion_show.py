@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ class Beginning:
     image: Tensor
     words: str
     mask: Tensor | None = None
+    opened: bool = False  # brought from a file, and offered until it is taken or dropped
 
     def at(self, height: int, width: int) -> tuple[Tensor, Tensor | None]:
         """Picture and mask at this size."""
@@ -52,6 +53,7 @@ class Show:
     messages: list[str] = field(default_factory=list)  # of this run, should one get lost on the way
     cells: dict[tuple[int, int], str] = field(default_factory=dict)
     beginning: Beginning | None = None
+    knobs: list[Any] = field(default_factory=list)  # as they stood when it last drew
     smaller: Request | None = None  # what may fit, after the memory did not suffice
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -91,6 +93,11 @@ def mask_from_pixels(pixels: object) -> Tensor:
     if not covered.any() or covered.all():
         raise RequestError("Cover a part of the picture: neither nothing nor all of it.")
     return covered
+
+
+def tell(what: str) -> str:
+    """JavaScript that tells the stage of something done to a control of Gradio's."""
+    return f'() => {{ document.dispatchEvent(new CustomEvent("playground:diffusion-{what}")); }}'
 
 
 @contextmanager

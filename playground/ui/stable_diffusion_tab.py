@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,31 +14,29 @@ from playground.diffusion.sampling import SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.sessions import FullHouse, Gone, Sessions, Visitor
 from playground.settings import SETTINGS
-from playground.stable_diffusion import RequestError, StableDiffusionLab
 from playground.stable_diffusion.devices import SMALL, measure
 from playground.stable_diffusion.generation import OutOfMemory
-from playground.stable_diffusion.models import CATALOGUE, default_model, in_memory, load, loading
+from playground.stable_diffusion.models import CATALOGUE, default_model, in_memory, load
 from playground.stable_diffusion.schedulers import SCHEDULERS, allowed
-from playground.turns import TURNS
+from playground.toy import LabError
 from playground.ui.common import MATHS, QUIET, REFUSALS, Update, lay_out_code, notice
 from playground.ui.explain_stable_diffusion import HOW_IT_WORKS, RUNNING_CODE
 from playground.ui.live.diffusion import (
     diffusion_channel,
     diffusion_stage,
     pack_again,
-    pack_model,
     pack_news,
-    pack_tokens,
 )
+from playground.ui.stable_diffusion_beginning import BeginningPart
 from playground.ui.stable_diffusion_clip import ClipCorner
+from playground.ui.stable_diffusion_experiments import OWN, Experiments
 from playground.ui.stable_diffusion_gallery import Gallery
 from playground.ui.stable_diffusion_grid import draw_grid
-from playground.ui.stable_diffusion_knobs import GROUPS, KNOBS, Begin, Wish
-from playground.ui.stable_diffusion_pace import Pace
+from playground.ui.stable_diffusion_knobs import GROUPS, KNOBS, Begin, Wish, calls_in_words
+from playground.ui.stable_diffusion_models import ASIDE, ModelPart
 from playground.ui.stable_diffusion_prompts import draw_prompts
-from playground.ui.stable_diffusion_show import Show, ended
+from playground.ui.stable_diffusion_show import Show, tell
 
-ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-aside"}
 DRAW: dict[str, Any] = {
     **QUIET,
     "preprocess": False,
@@ -46,6 +44,8 @@ DRAW: dict[str, Any] = {
     "concurrency_limit": 16,
     "concurrency_id": "diffusion-draw",
 }
+COSTING = [knob for knob in KNOBS if knob.path in ("steps", "scheduler", "begin", "strength")]
+BROKE = "Something broke here; it is in the log. What was drawn is still there."
 
 
 class StableDiffusionTab:
@@ -54,7 +54,6 @@ class StableDiffusionTab:
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
         self.shows: WeakKeyDictionary[Visitor, Show] = WeakKeyDictionary()
-        self.pace = Pace()
         self.default = Wish.of(default_model(measure()))
         self.notices: dict[str, gr.HTML] = {}
         self.controls: dict[str, Any] = {}
@@ -73,9 +72,11 @@ class StableDiffusionTab:
             self.negative = gr.Textbox(
                 "", label="negative prompt", max_lines=1, scale=1, placeholder="what not to draw"
             )
+            self.beginning = BeginningPart(self)
         with gr.Row(elem_classes="pg-room"):
             self.stage = diffusion_stage()
             with gr.Column(elem_classes="pg-knobs", min_width=260, scale=0):
+                self.experiments = Experiments(self)
                 with gr.Accordion("Model", open=True, elem_classes="pg-group"):
                     self._lay_out_model()
                 for name in GROUPS:
@@ -91,22 +92,20 @@ class StableDiffusionTab:
             self.home = Gallery(self)
 
     def _lay_out_model(self) -> None:
-        self.model = gr.Dropdown(
-            [(model.title, name) for name, model in CATALOGUE.items()],
-            value=self.default.model,
-            label="model",
-            info="Loaded when first used. The large ones want a GPU, and the network once.",
-            filterable=False,
-        )
+        self.models = ModelPart(self)
+        self.model = self.models.choice
         self.notices["Model"] = gr.HTML("", elem_classes="pg-notice")
         with gr.Row(elem_classes="pg-seed"):
             self.seed = gr.Number(self.default.seed, label="seed", precision=0, minimum=0, maximum=2**32 - 1)
             self.another = gr.Button("Another", size="sm", min_width=60)
-        self.lock = gr.Checkbox(True, label="keep the seed", info="Off: each Draw takes another, and shows it here.")
+        info = "Off: each Draw takes another, and shows it here; a turned knob does not."
+        self.lock = gr.Checkbox(True, label="keep the seed", info=info)
 
     def _lay_out_group(self, name: str) -> None:
         for knob in (k for k in GROUPS[name] if not k.more):
             self.controls[knob.path] = knob.component(self.default)
+        if name == "Picture":  # not right below the steps, where their hint would cover it
+            self.calls = gr.HTML(notice(calls_in_words(self.default)), elem_classes="pg-notice")
         self.notices[name] = gr.HTML("", elem_classes="pg-notice")
         if name == "Picture":
             self.brought = gr.HTML("", elem_classes="pg-notice")  # a new run clears the others, this one stays
@@ -120,31 +119,34 @@ class StableDiffusionTab:
         words = [self.model, self.prompt, self.negative, self.seed, self.lock]
         self.knobs = [*words, *(self.controls[knob.path] for knob in KNOBS)]
         shown = [stage, self.model_channel, self.tokens, self.news, self.files, *self.notices.values()]
-        self.all = [*shown, *self.knobs]
+        self.all = [*shown, *self.knobs, *self.beginning.parts, *self.experiments.parts, self.brought]
         self.takes = [self.news, self.brought, self.controls["scheduler"], self.controls["steps"]]
         asking: dict[str, Any] = {"inputs": self.knobs, "outputs": self.all, **DRAW}
         stage.ready(self._ready, **asking)
         stage.draw(self._draw, **asking)
         stage.start_from(self._start_from, **asking)
         stage.repaint(self._start_from, **asking)
-        self.another.click(self._another, outputs=[self.seed], queue=False, **QUIET).then(None, js=_tell("draw"))
+        self.another.click(self._another, outputs=[self.seed], queue=False, **QUIET).then(None, js=tell("draw"))
         stage.stop(self._stop, outputs=[self.news], queue=False, **QUIET)
         stage.missing(self._missing, outputs=[stage], queue=False, **QUIET)
         stage.smaller(self._smaller, outputs=self.all, **ASIDE)
-        self.model.input(self._choose, inputs=[self.model], outputs=self.all, preprocess=False, **ASIDE)
-        self.prompt.change(
-            self._read_tokens,
-            inputs=[self.model, self.prompt],
-            outputs=[self.tokens],
-            preprocess=False,
-            trigger_mode="always_last",
-            **ASIDE,
-        )
         for box in (self.prompt, self.negative, self.seed):
-            box.submit(None, js=_tell("draw"))
+            box.submit(None, js=tell("draw"))
         for control in self.controls.values():
-            control.input(None, js=_tell("turned"))
-        self.home.wire()
+            control.input(None, js=tell("turned"))
+        costing = [self.controls[knob.path] for knob in COSTING]
+        for control in costing:
+            control.change(
+                self._calls,
+                inputs=costing,
+                outputs=[self.calls],
+                preprocess=False,
+                queue=False,
+                trigger_mode="always_last",
+                **QUIET,
+            )
+        for part in (self.models, self.home, self.beginning, self.experiments):
+            part.wire()
 
     # --- who and what --------------------------------------------------------------------------------------------
 
@@ -163,109 +165,82 @@ class StableDiffusionTab:
         )
         return {self.news: told, self.notices[group]: notice(str(why), wrong=True)}
 
+    def answered(self, request: gr.Request, updates: Iterator[Update]) -> Iterator[Update]:
+        """`updates`; a refusal in its own words, and whatever else broke in ours: the page must not wait for a run that
+        is no more. Then raised on, for the log.
+        """
+        try:
+            yield from updates
+        except (*REFUSALS, FullHouse) as refusal:
+            yield self._failed(request, refusal)
+        except Exception:
+            yield self.refused(BROKE)
+            raise
+
     def put(self, wish: Wish) -> Update:
-        """All knobs as `wish` says."""
+        """All knobs as `wish` says; no experiment's any more."""
         values = [wish.model, wish.prompt, wish.negative_prompt, wish.seed, wish.lock]
         values += [knob.value(wish) for knob in KNOBS]
-        return dict(zip(self.knobs, values, strict=True))
+        return {**dict(zip(self.knobs, values, strict=True)), **self.experiments.left(wish.model)}
 
-    # --- models --------------------------------------------------------------------------------------------------
-
-    def bring(self, show: Show, name: str) -> Generator[Update, None, bool]:
-        """Load a model, with words on the progress; nothing to say where it is there. Returns whether to go on: Stop
-        ends it. Raises ModelError.
-        """
-        if show.model == name and in_memory(name):
-            return True
-        with ended(self._load(show, name)) as updates:
-            for update in updates:
-                yield update
-                if show.stopped:
-                    break
-        if show.stopped:
-            yield {self.news: pack_news("Stopped.", drawing=False)}
-        return not show.stopped
-
-    def _load(self, show: Show, name: str) -> Iterator[Update]:
-        for progress in loading(name):
-            if progress.fraction < 1:
-                yield {self.news: pack_news(f"{progress.words} …", progress=progress.fraction)}
-        lab = StableDiffusionLab(name)
-        with TURNS.work():
-            message = pack_model(lab.loaded, f"{lab.loaded.model.about} {lab.loaded.plan.words}")
-        yield {self.model_channel: message, self.notices["Model"]: notice(lab.loaded.plan.words)}
-        yield from ({self.news: pack_news(word)} for word in self.pace.measured(lab))
-        show.model = name
-
-    def _choose(self, name: Any, request: gr.Request) -> Iterator[Update]:
-        """Another model: its own settings."""
-        _, show = self.here(request)
-        before, show.stopped = show.model, False
+    def _calls(self, *values: Any) -> str:
+        """How many calls of the U-Net the knobs ask for."""
         try:
-            if name not in CATALOGUE:
-                raise RequestError("Choose one of the models of the list.")
-            yield {self.notices["Model"]: notice("Loading …"), self.news: pack_news(drawing=True)}
-            if not (yield from self.bring(show, name)):
-                yield {self.notices["Model"]: "", self.model: before or self.default.model}
-                return
-            wish, lab = Wish.of(name), StableDiffusionLab(name)
-            tells = self.pace.in_words(lab.loaded, wish.request(lab, wish.prompt))
-            yield {**self.put(wish), self.news: pack_news(f"{lab.loaded.model.title} is ready. {tells}", drawing=False)}
-        except REFUSALS as refusal:
-            yield {**self.refused(refusal, "Model"), self.model: before or self.default.model}
-
-    def _read_tokens(self, name: Any, prompt: Any, request: gr.Request) -> Any:
-        """What the model reads of the words, while they are written."""
-        _, show = self.here(request)
-        if show.model != name or not in_memory(show.model) or not isinstance(prompt, str):
-            return gr.skip()
-        return pack_tokens(StableDiffusionLab(show.model).tokens(prompt[: SETTINGS.max_prompt_characters]))
+            cleaned = {knob.path: knob.clean(value) for knob, value in zip(COSTING, values, strict=True)}
+        except LabError as refusal:
+            return notice(str(refusal), wrong=True)
+        return notice(calls_in_words(dataclasses.replace(self.default, **cleaned)))
 
     # --- drawing -------------------------------------------------------------------------------------------------
 
     def _ready(self, request: gr.Request, *values: Any) -> Iterator[Update]:
+        yield from self.answered(request, self._first(request, values))
+
+    def _first(self, request: gr.Request, values: Sequence[Any]) -> Iterator[Update]:
         """The page was opened: a first picture, by itself where the model is small."""
-        try:
-            self.sessions.visitor(str(request.session_hash))
-            _, show = self.here(request)
-            show.stopped, wish = False, Wish.read(values)
-            model = CATALOGUE[wish.model]
-            if model.bytes < SMALL:
-                yield from self._work(request, wish, {})
-            elif (yield from self.bring(show, "tiny")):
-                said = f"Press Draw. {model.title} is loaded first ({model.bytes / 1e9:.1f} GB)."
-                yield {self.news: pack_news(said, drawing=False)}
-        except (*REFUSALS, FullHouse) as refusal:
-            yield self.refused(refusal)
+        self.sessions.visitor(str(request.session_hash))
+        _, show = self.here(request)
+        show.stopped, wish = False, Wish.read(values)
+        model = CATALOGUE[wish.model]
+        if model.bytes < SMALL:
+            yield from self._work(request, wish, {})
+        elif (yield from self.models.bring(show, "tiny")):
+            said = f"Press Draw. {model.title} is loaded first ({model.bytes / 1e9:.1f} GB)."
+            yield {self.news: pack_news(said, drawing=False)}
 
     def _draw(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
-        try:
-            self.here(request)[1].stopped = False
-            wish = Wish.read(values)
-            if not wish.lock:
-                wish = dataclasses.replace(wish, seed=random.randrange(2**32))
-                yield {self.seed: wish.seed}
-            yield from self._work(request, wish, event._data)
-        except REFUSALS as refusal:
-            yield self._failed(request, refusal)
+        yield from self.answered(request, self._drawn(request, event._data, values))
+
+    def _drawn(self, request: gr.Request, data: dict[str, Any], values: Sequence[Any]) -> Iterator[Update]:
+        """As the knobs say. A seed that is not kept stays all the same while a knob is turned: what it does is seen on
+        the same noise alone.
+        """
+        _, show = self.here(request)
+        show.stopped, wish = False, Wish.read(values)
+        turned = bool(show.knobs) and show.knobs != wish.turnable
+        if not wish.lock and not turned:
+            wish = dataclasses.replace(wish, seed=random.randrange(2**32))
+            yield {self.seed: wish.seed}
+        yield from self._work(request, wish, data)
 
     def _another(self) -> int:
         """Another seed; the page then draws, in the mode it is in."""
         return random.randrange(2**32)
 
     def _start_from(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
+        yield from self.answered(request, self._started_from(request, event._data, values))
+
+    def _started_from(self, request: gr.Request, data: dict[str, Any], values: Sequence[Any]) -> Iterator[Update]:
         """A picture of the tab is to be the beginning, all of it or with a part made anew."""
-        try:
-            _, show = self.here(request)
-            picked = self.home.beginning(request, event._data)
-            show.beginning, show.stopped = picked, False
-            begin: Begin = "picture" if picked.mask is None else "part"
-            height, width = picked.image.shape[-2:]
-            wish = dataclasses.replace(Wish.read(values), begin=begin, height=height, width=width)
-            yield {self.controls["begin"]: begin, self.controls["height"]: height, self.controls["width"]: width}
-            yield from self._work(request, wish, {})
-        except REFUSALS as refusal:
-            yield self._failed(request, refusal)
+        _, show = self.here(request)
+        picked = self.home.beginning(request, data)
+        show.beginning, show.stopped = picked, False
+        begin: Begin = "picture" if picked.mask is None else "part"
+        height, width = picked.image.shape[-2:]
+        wish = dataclasses.replace(Wish.read(values), begin=begin, height=height, width=width)
+        turned: Update = {self.controls[name]: getattr(wish, name) for name in ("begin", "height", "width")}
+        yield {**turned, **self.beginning.shown(show, begin), self.experiments.choice: OWN}
+        yield from self._work(request, wish, {})
 
     def _failed(self, request: gr.Request, why: Exception) -> Update:
         if isinstance(why, OutOfMemory):
@@ -275,8 +250,9 @@ class StableDiffusionTab:
     def _work(self, request: gr.Request, wish: Wish, data: dict[str, Any]) -> Iterator[Update]:
         """Draw one prompt, two from the same noise, or a grid, as the stage says in `data`."""
         visitor, show = self.here(request)
+        show.knobs = wish.turnable
         with visitor.diffusion.at_work():
-            if not (yield from self.bring(show, wish.model)):
+            if not (yield from self.models.bring(show, wish.model)):
                 return
             if data.get("mode") == "grid":
                 yield from draw_grid(self, visitor, show, wish, data.get("x"), data.get("y"))
@@ -332,15 +308,3 @@ class StableDiffusionTab:
         if sampling.sampler in possible:
             taken[self.controls["scheduler"]] = sampling.sampler
         return {self.news: pack_news(said), self.brought: notice(said), **taken}
-
-
-def _tell(what: str) -> str:
-    """JavaScript that tells the stage of something done to a control of Gradio's."""
-    return f'() => {{ document.dispatchEvent(new CustomEvent("playground:diffusion-{what}")); }}'
-
-
-def warm_up() -> None:
-    """What the tab needs first, before anyone opens it."""
-    lab = StableDiffusionLab("tiny")
-    with TURNS.work():
-        pack_model(lab.loaded, "")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import io
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,28 +16,16 @@ from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
 from playground.toy.config import preset_of
 from playground.toy.data import DATASETS
 from playground.toy.link import from_query, to_query
-from playground.toy.live import Frame, live, look
 from playground.toy.own import cloud_from_strokes, read_points
-from playground.turns import TURNS, in_turns
-from playground.ui.common import MATHS, QUIET, REFUSALS, Update, file_message, lay_out_code, notice
+from playground.ui.common import MATHS, QUIET, REFUSALS, Update, lay_out_code, notice
 from playground.ui.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
-from playground.ui.knobs import GROUPS, KNOBS, NOTHING, OWN, Control, Knob
+from playground.ui.knobs import NOTHING, OWN, Control, Knob
 from playground.ui.live.stage import channel, pack_frame, pack_scene, stage
-from playground.ui.live.wire import pack
+from playground.ui.toy_home import LONG, ToyHome, quality_in_words
+from playground.ui.toy_knobs import GROUPS, KNOBS
+from playground.ui.toy_training import ASIDE, ToyTraining, idle, still
 
 MIXED = "mixed"  # a recipe with knobs turned
-QUALITY_SAMPLES = 2_000
-TAKE_HOME_SAMPLES = 5_000
-ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "toy-aside"}
-LONG: dict[str, Any] = {
-    **QUIET,
-    "concurrency_limit": 4,
-    "concurrency_id": "toy-long",
-}  # so that knobs never wait for it
-
-COPY_LINK = """() => navigator.clipboard
-    ? navigator.clipboard.writeText(location.href) : prompt("This address holds the experiment:", location.href)"""
-
 Change = Callable[[Visitor], str | None]  # a word on what happened; None when there was nothing to do
 
 
@@ -81,15 +66,8 @@ class ToyTab:
                     gr.Markdown(text, latex_delimiters=MATHS)
         lay_out_code(RUNNING_CODE)
         with gr.Accordion("Take it home", open=False):
-            with gr.Row():
-                self.save = gr.Button("Save the experiment (.safetensors)", size="sm")
-                self.table = gr.Button("Save samples (.csv)", size="sm")
-                self.restore = gr.UploadButton("Open a saved experiment", type="binary", size="sm")
-                self.copy = gr.Button("Copy the link", size="sm")
-            self.notices["Home"] = gr.HTML("", elem_classes="pg-notice")
-            self.recipe = gr.Code(
-                recipe_code(ToyConfig()), language="python", label="this experiment as a script", interactive=False
-            )
+            self.home = ToyHome(self.sessions, self.files)
+            self.notices["Home"] = self.home.word
 
     def _lay_out_group(self, name: str) -> None:
         config = ToyConfig()
@@ -111,26 +89,15 @@ class ToyTab:
 
     def _wire(self) -> None:
         events, knobs = self.stage, [self.controls[k.path] for k in KNOBS]
-        everything = [self.scene, self.news, self.preset, self.recipe, *self.notices.values(), *knobs]
+        everything = [self.scene, self.news, self.preset, self.home.recipe, *self.notices.values(), *knobs]
         self.takes = [*everything, self.groups["Noise"]]
         events.ready(self._ready, outputs=everything, **ASIDE)
-        events.train(
-            self._train,
-            outputs=[self.stage],
-            trigger_mode="multiple",  # Train pressed right after Pause must not be lost
-            concurrency_limit=None,  # _train itself says when there are too many; a queue would be mute
-            **QUIET,
-        )
-        events.pause(self._pause, queue=False, **QUIET)
-        events.speed(self._speed, queue=False, **QUIET)
-        events.one_step(self._one_step, outputs=[self.news], trigger_mode="multiple", **ASIDE)
-        events.rewind(self._rewind, outputs=[self.news], **ASIDE)
-        events.look(self._look, outputs=[self.news], **ASIDE)
+        ToyTraining(self.sessions, events, self.news)
         events.reset(self._reset, outputs=everything, **ASIDE)
         events.drawn(self._drawn, outputs=everything, **ASIDE)
         self.preset.input(self._choose_preset, [self.preset], everything, **ASIDE)
         self.upload.upload(self._upload, [self.upload], everything, **ASIDE)
-        self.restore.upload(self._restore, [self.restore], everything, **ASIDE)
+        self.home.restore.upload(self._restore, [self.home.restore], everything, **ASIDE)
         for group, link in self.links.items():
             link.click(self._explaining(EXPLAINS[group]), outputs=[self.how, self.how_tabs], queue=False, **QUIET).then(
                 fn=None, js="() => document.getElementById('how').scrollIntoView()"
@@ -148,9 +115,6 @@ class ToyTab:
         self.stop.click(
             lambda: notice("Stopped."), outputs=[self.notices["Sampling"]], cancels=[measuring], queue=False, **QUIET
         )
-        self.save.click(self._save, outputs=[self.files, self.notices["Home"]], **ASIDE)
-        self.table.click(self._table, outputs=[self.files, self.notices["Home"]], **LONG)
-        self.copy.click(fn=None, js=COPY_LINK)
 
     # --- what the page shows -------------------------------------------------------------------------------------
 
@@ -168,12 +132,12 @@ class ToyTab:
         shown: Update = {
             self.scene: self._scene(visitor),
             self.preset: preset_of(lab.config) or MIXED,
-            self.recipe: recipe_code(lab.config),
+            self.home.recipe: recipe_code(lab.config),
             self.notices[group]: notice(message),
             **self._knobs(lab, knobs),
         }
         if lab.step and not visitor.training:
-            shown[self.news] = pack_frame(self._still(visitor))
+            shown[self.news] = pack_frame(still(visitor))
         return shown
 
     def _knobs(self, lab: ToyLab, knobs: Iterable[Knob]) -> Update:
@@ -184,35 +148,39 @@ class ToyTab:
         label = NOTHING if lab.config.label is None else lab.config.label
         return {**shown, self.controls["label"]: gr.Dropdown(choices=classes, value=label)}
 
-    def _still(self, visitor: Visitor, exact: bool = False) -> Frame:
-        with TURNS.work() as turn:
-            return look(visitor.lab, visitor.ruler, turn, exact)
-
     def _attempt(
-        self, request: gr.Request, group: str, change: Change, knob: Knob | None = None, dragged: bool = False
+        self,
+        request: gr.Request,
+        group: str,
+        change: Change,
+        knob: Knob | None = None,
+        said: Any = None,
+        dragged: bool = False,
     ) -> Update:
         """Try `change`; when it is refused, say why at its group and show the knobs as they still are.
 
-        Of a `knob` turned, only those others are shown that moved with it: the visitor may have turned the next one by
-        now. While it is `dragged`, or typed into, it shows what the visitor says.
+        Of a `knob` turned, only those others are shown that moved with it, and itself where it is not as was `said`:
+        the visitor may have turned it further, or the next one, by now. While it is `dragged`, or typed into, it shows
+        what the visitor says.
         """
         try:
             visitor = self._visitor(request)
         except Gone as refusal:
             return {self.notices[group]: notice(str(refusal), wrong=True)}
         lab = visitor.lab
-        try:
-            with visitor.lock:  # one change after the other
+        with visitor.changes.work():  # the answer too: of two answers, the later one has both changes
+            try:
                 old, message = lab.config, change(visitor)
-        except REFUSALS as refusal:
-            still = KNOBS if knob is None else [] if dragged else [knob]
-            return {self.notices[group]: notice(str(refusal), wrong=True), **self._knobs(lab, still)}
-        if message is None:
-            return gr.skip()
-        if knob is None:
-            return self._show(visitor, group, message)
-        moved = [k for k in KNOBS if k.value(lab.config) != k.value(old) and not (dragged and k is knob)]
-        return self._show(visitor, group, message, moved)
+            except REFUSALS as refusal:
+                unmoved = KNOBS if knob is None else [] if dragged else [knob]
+                return {self.notices[group]: notice(str(refusal), wrong=True), **self._knobs(lab, unmoved)}
+            if message is None:
+                return gr.skip()
+            if knob is None:
+                return self._show(visitor, group, message)
+            moved = [k for k in KNOBS if k is not knob and k.value(lab.config) != k.value(old)]
+            itself = [] if dragged or knob.value(lab.config) == said else [knob]
+            return self._show(visitor, group, message, [*moved, *itself])
 
     def take_schedule(
         self, config: ScheduleConfig, sampling: SamplingConfig, request: gr.Request, *values: Any
@@ -246,78 +214,9 @@ class ToyTab:
         try:
             visitor = self.sessions.visitor(str(request.session_hash))
         except FullHouse as refusal:
-            return {self.news: pack({"running": False, "note": str(refusal)})}
+            return {self.news: idle(str(refusal))}
         shown = self._attempt(request, "Recipe", begin)
         return shown if self.scene in shown else {**self._show(visitor, "Recipe", ""), **shown}
-
-    def _train(self, event: gr.EventData, request: gr.Request) -> Iterator[str]:
-        try:
-            visitor = self._visitor(request)
-            if not visitor.training and self.sessions.training >= SETTINGS.max_training_visitors:
-                raise FullHouse(f"{SETTINGS.max_training_visitors} runs are on, the most there may be. Try again soon.")
-        except (Gone, FullHouse) as refusal:
-            yield pack({"running": False, "note": str(refusal)})
-            return
-        control = visitor.begin()
-        try:
-            forked = self._rewind_to(visitor, event)
-            for frame in live(visitor.lab, control, visitor.ruler):
-                visitor.touch()
-                yield pack_frame(frame, forked=forked)
-                forked = False
-        finally:
-            control.paused = True
-
-    def _pause(self, request: gr.Request) -> None:
-        with contextlib.suppress(Gone):  # then nothing of its runs any more
-            self._visitor(request).control.paused = True
-
-    def _speed(self, event: gr.EventData, request: gr.Request) -> None:
-        if request.session_hash not in self.sessions:
-            return
-        wanted, control = event._data.get("steps_per_second"), self._visitor(request).control
-        control.steps_per_second = float(wanted) if wanted in (1, 5, 20, 100) else None
-        control.gentle = wanted == "auto"
-
-    def _one_step(self, event: gr.EventData, request: gr.Request) -> str:
-        try:
-            visitor = self._visitor(request)
-        except Gone as refusal:
-            return pack({"running": False, "note": str(refusal)})
-        if visitor.training:
-            return pack({"running": True})
-        forked = self._rewind_to(visitor, event)
-        control = visitor.begin()
-        control.paused = True  # live() takes one step before it looks
-        *_, frame = live(visitor.lab, control, visitor.ruler)
-        return pack_frame(frame, forked=forked)
-
-    def _rewind(self, event: gr.EventData, request: gr.Request) -> str:
-        try:
-            visitor = self._visitor(request)
-        except Gone as refusal:
-            return pack({"running": False, "note": str(refusal)})
-        if visitor.training:
-            return pack({"running": True})
-        self._rewind_to(visitor, event)
-        lab = visitor.lab
-        return pack_frame(self._still(visitor), rewound=True, status=f"Back at step {lab.step:,}")
-
-    def _rewind_to(self, visitor: Visitor, event: gr.EventData) -> bool:
-        """Back to the step that the event names, if it names one."""
-        step = event._data.get("rewind")
-        named = isinstance(step, int) and not isinstance(step, bool)
-        if named:
-            visitor.lab.rewind(step)
-        return named
-
-    def _look(self, event: gr.EventData, request: gr.Request) -> str:
-        try:
-            visitor = self._visitor(request)
-        except Gone as refusal:
-            return pack({"running": False, "note": str(refusal)})
-        frame = self._still(visitor, exact=bool(event._data.get("exact")))
-        return pack_frame(frame, running=visitor.training)
 
     def _reset(self, request: gr.Request) -> Update:
         def reset(visitor: Visitor) -> str:
@@ -358,7 +257,7 @@ class ToyTab:
                         words += " No effect yet: the network must learn the classes first (Data)."
                 return f"{knob.label}: from step {trained:,} on." if trained and group == "Learning" else words
 
-            return self._attempt(request, group, change, knob, dragged)
+            return self._attempt(request, group, change, knob, value, dragged)
 
         return turn
 
@@ -403,56 +302,9 @@ class ToyTab:
 
         return self._attempt(request, "Home", use)
 
-    # --- quality, and things to keep -----------------------------------------------------------------------------
-
     def _measure(self, request: gr.Request) -> Iterator[str]:
         try:
-            lab = self._visitor(request).lab
-            if not lab.step:
-                raise LabError("Train first: there is nothing to measure yet.")
-            now = lab.now()
-            for step in in_turns(now.sampling(QUALITY_SAMPLES)):
-                if step.index % 20 == 0:
-                    yield notice(f"Sampling: step {step.index} of about {now.config.sampling.steps} …")
-            with TURNS.work():
-                quality = now.judge(step.x)
+            for words in quality_in_words(self._visitor(request).lab):
+                yield notice(words)
         except REFUSALS as refusal:
             yield notice(str(refusal), wrong=True)
-            return
-        off = "" if quality.off is None else f" · off the support {quality.off:.1%} (floor {quality.off_floor:.1%})"
-        yield notice(
-            f"Sliced Wasserstein-2 {quality.distance:.4f} (floor {quality.distance_floor:.4f}) · energy distance "
-            f"{quality.energy:.5f} (floor {quality.energy_floor:.5f}){off} · N = {quality.n:,}, "
-            f"{SAMPLERS[now.config.sampling.sampler].title}, {step.calls} network calls, seed 0, step {now.step:,}"
-        )
-
-    def _save(self, request: gr.Request) -> Update:
-        try:
-            lab = self._visitor(request).lab
-        except Gone as refusal:
-            return {self.notices["Home"]: notice(str(refusal), wrong=True)}
-        return {
-            self.files: file_message(f"toy-lab-step-{lab.step}.safetensors", lab.to_bytes()),
-            self.notices["Home"]: notice(f"Saved: step {lab.step:,}, with all knobs, weights and random numbers."),
-        }
-
-    def _table(self, request: gr.Request) -> Iterator[Update]:
-        try:
-            lab = self._visitor(request).lab
-            if not lab.step:
-                raise LabError("Train first: there are no samples yet.")
-            for step in in_turns(lab.sampling(TAKE_HOME_SAMPLES)):
-                if step.index % 20 == 0:
-                    progress = f"Sampling: step {step.index} of {lab.config.sampling.steps} …"
-                    yield {self.notices["Home"]: notice(progress)}
-        except REFUSALS as refusal:
-            yield {self.notices["Home"]: notice(str(refusal), wrong=True)}
-            return
-        text = io.StringIO()
-        writer = csv.writer(text)
-        writer.writerow(["x", "y"])
-        writer.writerows([f"{a:.6g}", f"{b:.6g}"] for a, b in step.x.tolist())
-        yield {
-            self.files: file_message(f"toy-lab-samples-step-{lab.step}.csv", text.getvalue().encode()),
-            self.notices["Home"]: notice(f"{TAKE_HOME_SAMPLES:,} samples at step {lab.step:,}, seed 0."),
-        }

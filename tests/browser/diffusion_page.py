@@ -51,7 +51,7 @@ class DiffusionPage(ToyPage):
     def scrub(self, k: int) -> None:
         """Put the slider to step k."""
         slider = self.page.locator(".pg-diffusion .pg-t")
-        slider.evaluate("(s, k) => { s.value = s.max - k; s.dispatchEvent(new Event('input', {bubbles: true})); }", k)
+        slider.evaluate("(s, k) => { s.value = k; s.dispatchEvent(new Event('input', {bubbles: true})); }", k)
         self.until("(c, k) => Number(c.dataset.k) === k", k)
         self.still()
 
@@ -78,6 +78,15 @@ class DiffusionPage(ToyPage):
         self.finished_by(action)
         count: int = self.page.evaluate("() => { watching.disconnect(); return seen.size; }")
         return count
+
+    def click_on(self, place: dict[str, Any]) -> None:
+        """Click on the canvas where this lies."""
+        self.canvas.click(position={"x": place["x"] + 9, "y": place["y"] + 9})
+        self.still()
+
+    def words(self) -> list[str]:
+        """The tokens above the stage, the marks at both ends not among them."""
+        return self.page.locator(".pg-token:not(.pg-mark):visible").all_inner_texts()
 
     def kept(self) -> Locator:
         """The gallery's pictures, the newest first."""

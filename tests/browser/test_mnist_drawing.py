@@ -10,7 +10,7 @@ from playground.mnist import MnistLab
 from playground.mnist.data import to_bytes
 from tests.browser.digits_page import FORWARD, REVERSE, DigitsPage
 
-pytest_plugins = ["tests.browser.digits_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 
 
 def test_generate_draws_what_the_lab_draws(digits: DigitsPage) -> None:

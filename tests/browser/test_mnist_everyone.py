@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest_plugins = ["tests.browser.digits_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

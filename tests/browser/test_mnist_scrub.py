@@ -11,7 +11,7 @@ from playground.mnist import MnistLab
 from playground.mnist.data import to_bytes
 from tests.browser.digits_page import FORWARD, REVERSE, DigitsPage
 
-pytest_plugins = ["tests.browser.digits_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 
 
 def test_the_first_picture_moves_by_itself(digits: DigitsPage) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.browser.digits_page import DigitsPage
 
-pytest_plugins = ["tests.browser.digits_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 
 
 def test_train_pause_rewind(digits: DigitsPage) -> None:

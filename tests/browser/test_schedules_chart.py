@@ -8,12 +8,14 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from playwright.sync_api import expect
 
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.schedules.quality import ChartConfig, ChartPoint, measure
 from tests.browser.schedules_page import SchedulesPage
+from tests.browser.toy_page import TWO_FRAMES
 
-pytest_plugins = ["tests.browser.schedules_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 
 
 def choose_samplers(tab: SchedulesPage, *names: str) -> None:
@@ -44,6 +46,21 @@ def test_a_chart_is_measured_and_taken_home(schedules: SchedulesPage) -> None:
         "divs => divs.map((div) => div.data.map((line) => line.y.length))"
     )
     assert shown == [[6], [6]], "a chart for each sampler, a line for the schedule"
+    captions = schedules.page.locator(".pg-facets figcaption").all_inner_texts()
+    assert captions == ["DDIM", "DPM-Solver++ 2M"], "in the order in which they are chosen"
+
+
+def test_a_sampler_that_ends_elsewhere_says_why_its_chart_is_empty(schedules: SchedulesPage) -> None:
+    choose_samplers(schedules, "ddpm")
+    schedules.press("Measure")
+    schedules.page.locator(".pg-quality-word").locator("text=/6 points, exact/").wait_for()
+    why = schedules.page.locator(".pg-facet-note", has_text="DDPM adds noise at every step")
+    why.wait_for()
+    schedules.press("distance to the data")
+    why.wait_for(state="hidden")
+    shown = schedules.page.locator(".pg-facet").first.evaluate("div => div.data[0].y.length")
+    assert shown == 6
+    schedules.press("error against the exact path")
 
 
 def test_nothing_to_measure_is_refused(schedules: SchedulesPage) -> None:
@@ -83,24 +100,45 @@ def test_the_schedule_in_diffusers_words(schedules: SchedulesPage) -> None:
     assert len(json.loads(text)["schedules"]) == 1
 
 
+def assert_seen_from_the_top(tab: SchedulesPage, canvas: str) -> None:
+    """Once `canvas` shows, and on from there; the button that was pressed lies a page below."""
+    tab.page.locator(canvas).wait_for()
+    tab.page.wait_for_function("() => scrollY === 0")
+    tab.page.evaluate(TWO_FRAMES)
+    assert tab.page.evaluate("() => scrollY") == 0
+
+
+def test_a_tab_changed_by_hand_stays_where_it_is(schedules: SchedulesPage) -> None:
+    page = schedules.page
+    page.locator(".pg-snippet").scroll_into_view_if_needed()
+    page.get_by_role("tab", name="Schedules", exact=True).scroll_into_view_if_needed()
+    page.evaluate("() => scrollTo(0, 40)")
+    page.get_by_role("tab", name="Toy lab", exact=True).click()
+    page.locator("canvas[data-testid=toy-live]").wait_for()
+    page.evaluate(TWO_FRAMES)
+    assert page.evaluate("() => scrollY") == 40
+    page.get_by_role("tab", name="Schedules", exact=True).click()
+
+
 def test_the_toy_lab_and_mnist_take_it(schedules: SchedulesPage) -> None:
     page = schedules.page
     schedules.press("Use it in the toy lab")
+    assert_seen_from_the_top(schedules, "canvas[data-testid=toy-live]")
     schedules.notice("Brought from Schedules: Laplace").locator("visible=true").first.wait_for()
-    assert page.get_by_role("combobox", name="schedule", exact=True).locator("visible=true").input_value() == (
-        "brought from Schedules"
-    )
-    assert "custom_schedule" in page.url
-    assert "pndm" in page.url, "and its sampler"
+    brought = page.get_by_role("combobox", name="schedule", exact=True).locator("visible=true")
+    expect(brought).to_have_value("brought from Schedules")
+    page.wait_for_url(lambda url: "custom_schedule" in url and "pndm" in url)  # the schedule, and its sampler
     page.get_by_role("tab", name="Schedules", exact=True).click()
     schedules.press("Use it in MNIST")
+    assert_seen_from_the_top(schedules, "canvas[data-testid=digits-live]")
     digits = page.locator("canvas[data-testid=digits-live]")
     digits.wait_for()
-    page.wait_for_function("() => Number(document.querySelector('[data-testid=digits-live]').dataset.painted) > 0")
-    assert page.get_by_role("combobox", name="noise schedule").locator("visible=true").input_value() == (
+    # What was drawn beforehand comes after the first picture, and takes the slider with it as it begins to play.
+    page.locator(".pg-status:visible", has_text="drawn beforehand").wait_for()
+    expect(page.get_by_role("combobox", name="noise schedule").locator("visible=true")).to_have_value(
         "brought from Schedules"
     )
-    assert page.get_by_role("combobox", name="sampler", exact=True).locator("visible=true").input_value() == "PNDM"
+    expect(page.get_by_role("combobox", name="sampler", exact=True).locator("visible=true")).to_have_value("PNDM")
     last = ScheduleConfig("laplace").make().alphas_cumprod
     page.locator(".pg-digits .pg-t").evaluate(
         "s => { s.value = 500; s.dispatchEvent(new Event('input', {bubbles: true})); }"

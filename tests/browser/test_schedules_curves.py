@@ -1,5 +1,7 @@
 """Curves that follow the knobs, keep their zoom, and tell what cannot be. One page, test after test."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,9 @@ from playground.diffusion.sampling import SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.schedules.curves import curves
 from playground.schedules.steps import where
-from tests.browser.schedules_page import SchedulesPage
+from tests.browser.schedules_page import PANELS, SchedulesPage
 
-pytest_plugins = ["tests.browser.schedules_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 LINEAR, SCALED, COSINE, KARRAS = range(4)
 FLOAT32 = 2e-6  # relative: what crosses is float32
 
@@ -92,6 +94,70 @@ def test_hover_reads_all_schedules_at_one_t(schedules: SchedulesPage) -> None:
         wanted = float(ScheduleConfig(name).make().alphas_cumprod[t])
         assert float(line.inner_text().split()[-1]) == pytest.approx(wanted, rel=6e-3)
     schedules.page.mouse.move(5, 5)
+
+
+def test_a_finger_reads_all_schedules_too(schedules: SchedulesPage) -> None:
+    """It is gone as soon as it has tapped; what it asked for stays."""
+    plot = schedules.page.locator(".pg-plot").nth(PANELS.index("posterior_variance"))
+    plot.evaluate(
+        """plot => { const box = plot.getBoundingClientRect(), at = {clientX: box.x + 140, clientY: box.y + 80};
+        for (const kind of ["pointerdown", "pointerup", "pointerleave"]) plot.dispatchEvent(
+          new PointerEvent(kind, {...at, pointerType: "touch", bubbles: kind != "pointerleave"})); }"""
+    )
+    read = plot.locator(".pg-hover")
+    read.wait_for()
+    t = int(read.locator("b").inner_text().rpartition("=")[2])
+    table = ScheduleConfig("linear").make()
+    shown = [float(v) for v in read.locator("span").first.inner_text().replace(",", "").split()[-2:]]
+    assert shown == pytest.approx([float(table.posterior_variance[t]), float(table.betas[t])], rel=6e-3)
+    plot.dispatch_event("pointerleave")
+    read.wait_for(state="hidden")
+
+
+def y_range(tab: SchedulesPage, curve: str) -> list[float]:
+    found: list[float] = tab.figure(curve).evaluate("div => [...div._fullLayout.yaxis.range]")
+    return found
+
+
+def test_zero_terminal_snr_keeps_the_whole_curve_in_sight(schedules: SchedulesPage) -> None:
+    """Its last weight is 0, and has no place on a logarithmic axis: the one before it has."""
+    boxes = schedules.page.locator(".pg-zero input").all()
+    for box in boxes:
+        schedules.redrawn_by(box.check)
+    low, high = y_range(schedules, "weight_noise")
+    assert low <= -5 < 3 <= high
+    refused = schedules.card("linear").locator(".pg-card-refused").inner_text()
+    assert refused.startswith("PNDM cannot start"), "the sampler named once"
+    for box in boxes:
+        schedules.redrawn_by(box.uncheck)
+
+
+def test_a_spike_of_the_density_does_not_flatten_the_others(schedules: SchedulesPage) -> None:
+    card = schedules.cards().first
+    schedules.redrawn_by(lambda: card.locator(".pg-kind").select_option("laplace"))
+    schedules.redrawn_by(lambda: schedules.knob(card, "b").fill("0.05"))
+    assert y_range(schedules, "density")[1] < 2, "p(λ) of the others is 0.1 … 0.2, the spike 10"
+    schedules.redrawn_by(lambda: card.locator(".pg-kind").select_option("linear"))
+
+
+def test_the_line_stands_at_a_whole_timestep(schedules: SchedulesPage) -> None:
+    """With few timesteps the share 0.4 of the way lies between two: line, dots and pictures are all at one of them."""
+    schedules.scrub(400)
+    for card in schedules.cards().all():
+        schedules.redrawn_by(partial(schedules.knob(card, "timesteps").fill, "10"))
+    schedules.still()
+    assert schedules.told("t") == "4,4,4,4"
+    wanted, found = schedules.page.locator(".pg-plot").first.evaluate(
+        """plot => { const over = plot.querySelector("canvas");
+        const axis = plot.querySelector(".pg-plotly")._fullLayout.xaxis;
+        const {width, height} = over, {data} = over.getContext("2d").getImageData(0, 0, width, height);
+        const filled = Array.from({length: width}, (_, x) => {
+          let n = 0; for (let y = 0; y < height; y++) n += data[4 * (y * width + x) + 3] > 0; return n; });
+        return [axis._offset + axis.d2p(4), filled.indexOf(Math.max(...filled)) * over.clientWidth / width]; }"""
+    )
+    assert found == pytest.approx(wanted, abs=2)
+    for card in schedules.cards().all():
+        schedules.redrawn_by(partial(schedules.knob(card, "timesteps").fill, "1000"))
 
 
 def test_over_log_snr_all_signal_curves_are_one(schedules: SchedulesPage) -> None:

@@ -11,7 +11,7 @@ from playground.mnist.data import to_bytes
 from playground.ui.live.schedules import START, pictures
 from tests.browser.schedules_page import SchedulesPage
 
-pytest_plugins = ["tests.browser.schedules_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 DIGIT = 3
 
 

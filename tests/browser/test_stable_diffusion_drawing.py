@@ -5,7 +5,7 @@ import re
 from tests.browser.diffusion_page import DiffusionPage, differ
 from tests.browser.toy_page import QUIET_MS
 
-pytest_plugins = ["tests.browser.diffusion_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 
 
 def test_a_prompt_is_drawn_watched_and_scrubbed(diffusion: DiffusionPage) -> None:
@@ -22,7 +22,7 @@ def test_a_prompt_is_drawn_watched_and_scrubbed(diffusion: DiffusionPage) -> Non
     diffusion.scrub(0)
     noise = diffusion.large()
     diffusion.canvas.focus()
-    diffusion.page.keyboard.press("ArrowLeft")
+    diffusion.page.keyboard.press("ArrowRight")
     diffusion.until("c => Number(c.dataset.k) === 1")
     diffusion.scrub(last // 2)
     half = diffusion.large()
@@ -37,7 +37,7 @@ def test_a_prompt_is_drawn_watched_and_scrubbed(diffusion: DiffusionPage) -> Non
     assert differ(diffusion.large(), half), "a light on where the word acts"
     diffusion.page.mouse.move(2, 2)
     diffusion.canvas.focus()
-    diffusion.page.keyboard.press("Home")
+    diffusion.page.keyboard.press("End")
     diffusion.still()
     assert not differ(diffusion.large(), end)
     assert differ(noise, half)
@@ -49,15 +49,15 @@ def test_a_prompt_is_drawn_watched_and_scrubbed(diffusion: DiffusionPage) -> Non
 def test_stop_keeps_what_is_there(diffusion: DiffusionPage) -> None:
     diffusion.set_number("images", 1)
     number = diffusion.number("steps")
-    number.fill("500")
+    number.fill("900")
     goal = diffusion.data("runs") + 1
     number.press("Enter")
-    diffusion.until("(c, goal) => Number(c.dataset.runs) >= goal && Number(c.dataset.steps) >= 100", goal)
+    diffusion.until("(c, goal) => Number(c.dataset.runs) >= goal && Number(c.dataset.steps) >= 30", goal)
     diffusion.press("Stop")
     diffusion.until("c => Number(c.dataset.done) > 0")
     diffusion.still()
     steps = diffusion.data("steps")
-    assert 100 <= steps < 500
+    assert 30 <= steps < 900
     assert "Stopped at step" in diffusion.status()
     assert diffusion.kept().count() == 5
     now = diffusion.large()

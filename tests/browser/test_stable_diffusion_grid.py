@@ -2,7 +2,7 @@
 
 from tests.browser.diffusion_page import FINISHED, DiffusionPage, differ
 
-pytest_plugins = ["tests.browser.diffusion_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 
 
 def test_a_sweep_fills_in_and_a_cell_gives_its_settings(diffusion: DiffusionPage) -> None:
@@ -15,12 +15,13 @@ def test_a_sweep_fills_in_and_a_cell_gives_its_settings(diffusion: DiffusionPage
     cells = diffusion.places("cell")
     assert [(cell["row"], cell["column"]) for cell in cells] == [(r, c) for r in range(2) for c in range(3)]
     assert differ(diffusion.shown(cells[0]), diffusion.shown(cells[2]))
-    box = diffusion.canvas.bounding_box()
-    assert box
-    diffusion.page.mouse.click(box["x"] + cells[2]["x"] + 9, box["y"] + cells[2]["y"] + 9)
+    diffusion.click_on(cells[2])
     diffusion.page.wait_for_function("() => [...document.querySelectorAll('input')].some((i) => i.value === '7.5')")
     assert diffusion.number("guidance scale (s)").input_value() == "7.5"
     assert diffusion.number("steps").input_value() == "3"
+    assert diffusion.button("One prompt").get_attribute("aria-pressed") == "true", "Draw makes this one again"
+    (large,) = diffusion.places("kept")
+    assert large["width"] > 1.5 * cells[2]["width"]
 
 
 def test_two_prompts_on_the_same_noise(diffusion: DiffusionPage) -> None:
@@ -37,6 +38,17 @@ def test_two_prompts_on_the_same_noise(diffusion: DiffusionPage) -> None:
     diffusion.still()
     assert not differ(diffusion.shown(places[1]), diffusion.shown(places[5])), "the same noise"
     assert last == 21
+
+    diffusion.press("Picture")
+    diffusion.scrub(last)
+    assert diffusion.words()[1] == "red"
+    diffusion.click_on(places[5])
+    assert diffusion.words()[1] == "green", "the words of what one clicked on"
+    first, second = diffusion.shown(places[0]), diffusion.shown(places[4])
+    diffusion.button("green").hover()
+    diffusion.still()
+    assert differ(diffusion.shown(places[4]), second), "a light on where the word acts"
+    assert not differ(diffusion.shown(places[0]), first), "and none where the prompt has another word"
 
 
 def test_what_cannot_be_drawn_is_said_and_the_picture_stays(diffusion: DiffusionPage) -> None:

@@ -9,7 +9,7 @@ from PIL.PngImagePlugin import PngInfo
 from playground.stable_diffusion.picture import KEY, read_png
 from tests.browser.diffusion_page import DiffusionPage, differ
 
-pytest_plugins = ["tests.browser.diffusion_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 CHOOSER = ".pg-diffusion .pg-open"
 
 

@@ -6,7 +6,7 @@ from playwright.sync_api import Page
 
 from tests.browser.toy_page import ORANGE, ToyPage, Visit, count, grey
 
-pytest_plugins = ["tests.browser.toy_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 
 CONTROLS = {"button", "checkbox", "combobox", "link", "option", "radio", "slider", "spinbutton", "tab", "textbox"}
 GROUPS = ("Data", "Noise", "Network", "Learning", "Sampling")

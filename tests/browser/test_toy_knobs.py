@@ -3,10 +3,11 @@
 import re
 
 from playground.toy import PRESETS, ToyConfig
-from playground.ui.knobs import GROUPS, Knob
+from playground.ui.knobs import Knob
+from playground.ui.toy_knobs import GROUPS
 from tests.browser.toy_page import ToyPage, around, grey
 
-pytest_plugins = ["tests.browser.toy_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 
 # Choices that go together; every other list is turned to its last entry.
 CHOSEN = {

@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.toy_page import ORANGE, ToyPage, Visit, around, count, grey, like
 
-pytest_plugins = ["tests.browser.toy_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 
 UPLOAD = "Upload points (.csv, .npy)"
 

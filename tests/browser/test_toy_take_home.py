@@ -11,7 +11,7 @@ from PIL import Image
 from playground.toy import PRESETS, ToyLab
 from tests.browser.toy_page import ORANGE, ToyPage, Visit, count, grey
 
-pytest_plugins = ["tests.browser.toy_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 
 SAVE, OPEN, TABLE = "Save the experiment (.safetensors)", "Open a saved experiment", "Save samples (.csv)"
 

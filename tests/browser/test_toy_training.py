@@ -2,7 +2,7 @@
 
 from tests.browser.toy_page import ORANGE, Mask, Picture, ToyPage, around, count, grey, like
 
-pytest_plugins = ["tests.browser.toy_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 
 
 def share_on(data: Mask, picture: Picture) -> float:

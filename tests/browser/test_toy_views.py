@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from tests.browser.toy_page import BLUE, GREEN, ORANGE, PINK, RED, ToyPage, around, count, grey, like
 
-pytest_plugins = ["tests.browser.toy_fixtures"]
+pytest_plugins = ["tests.browser.fixtures"]
 
 SLIDER = "how noisy"
 FAINT = 80  # tolerance for the noise's dots, which are translucent

@@ -14,6 +14,7 @@ from tests.browser.conftest import Watched
 
 WAIT_MS = 60_000  # two slow cores that others use too
 QUIET_MS = 700  # nothing asked for so long: nothing is under way
+LEFT_OPEN_MS = 10_000  # so long nothing asked and nothing more came: Gradio's stream of answers was left open
 STILL_MS = 300  # nothing painted for so long: longer than the charts wait between two drawings
 HEARTBEAT = "/heartbeat/"  # Gradio's, open as long as the page
 CANVAS = "canvas[data-testid=toy-live]"
@@ -164,8 +165,9 @@ class ToyPage:
 
     def quiet(self) -> int:
         """Wait until every answer is there and nothing new is asked for. Returns how much was asked for until now."""
-        asked = -1
-        while self.under_way or asked != len(self.watched.requests):
+        asked, waited = -1, 0
+        while asked != len(self.watched.requests) or (self.under_way and waited < LEFT_OPEN_MS):
+            waited = waited + QUIET_MS if asked == len(self.watched.requests) else 0
             asked = len(self.watched.requests)
             self.page.wait_for_timeout(QUIET_MS)
         return asked

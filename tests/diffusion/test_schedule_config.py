@@ -155,6 +155,7 @@ def test_a_brought_schedule() -> None:
         ({"name": "linear", "beta_end": 1.0}, "beta_end", "between 0 and 1; it is 1"),
         ({"name": "scaled_linear", "beta_start": -0.1}, "beta_start", "between 0 and 1"),
         ({"name": "linear", "beta_end": 0.9, "beta_start": 0.9}, "beta_end", "Lower β_end"),
+        ({"name": "linear", "beta_end": 0.02, "beta_start": 0.5}, "beta_start", "Lower β_start"),
         ({"name": "cosine", "s": -0.01}, "s", "offset s"),
         ({"name": "karras", "sigma_min": 30.0}, "sigma_min", "σ_max is 20"),
         ({"name": "karras", "sigma_max": 0.001}, "sigma_min", "it is 0.004 and σ_max is 0.001"),

@@ -162,6 +162,32 @@ def test_karras_spacing_has_the_same_levels_there() -> None:
         torch.testing.assert_close(theirs.sigmas[: visits.calls], ours, rtol=1e-3, atol=0)
 
 
+@pytest.mark.parametrize("sampler", ["dpm++", "unipc", "heun", "euler"])
+@pytest.mark.parametrize("config", [ScheduleConfig("cosine"), ScheduleConfig("flow", 10)], ids=label)
+def test_karras_spacing_that_rounds_to_one_timestep_twice_runs(config: ScheduleConfig, sampler: str) -> None:
+    sampling = SamplingConfig(sampler, 8, "karras")
+    left = run(snippet(config, sampling))
+    assert left["x"].isfinite().all()
+    assert left["scheduler"].step_index == where(config, sampling).calls  # it began with the first
+    twice = bool(left["scheduler"].timesteps[0] == left["scheduler"].timesteps[1])
+    assert any("set_begin_index(0)" in note for note in notes(config, sampling)) == twice
+
+
+@pytest.mark.parametrize("zero", [False, True])
+@pytest.mark.parametrize(
+    "config", [ScheduleConfig("flow", 4000), ScheduleConfig("learned", knots=((0.0, 19.0), (1.0, -9.0)))], ids=label
+)
+def test_less_noise_than_float32_knows_is_no_fault(config: ScheduleConfig, zero: bool) -> None:
+    config = ScheduleConfig.from_dict(config.to_dict() | {"rescale_betas_zero_snr": zero})
+    sampling = SamplingConfig("ddim", 8, "leading")  # its last step ends at t = 0
+    left, written = run(snippet(config, sampling)), scheduler_config(config, sampling)
+    assert left["x"].isfinite().all()
+    made = diffusers.DDIMScheduler.from_config(written)
+    torch.testing.assert_close(made.alphas_cumprod, left["scheduler"].alphas_cumprod, rtol=1e-5, atol=1e-7)
+    assert made.alphas_cumprod[0] < 1
+    assert any("float32" in note and "inf" not in note for note in notes(config, sampling))
+
+
 @pytest.mark.parametrize(
     ("config", "sampling", "words"),
     [

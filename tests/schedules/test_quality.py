@@ -137,6 +137,17 @@ def test_errors_fall_with_the_samplers_order(cloud: str, blur: float) -> None:
         assert found[sampler] < -1.8, sampler
 
 
+def test_where_noise_is_left_the_last_jump_sets_the_slope() -> None:
+    """The figures of the explanation: a second-order sampler from 32 to 128 calls, schedule by schedule."""
+    slopes = {"laplace": -0.5, "scaled_linear": -0.6, "linear": -1.5, "cosine": -1.7, "karras": -2.2}
+    schedules = tuple(ScheduleConfig(name) for name in slopes)
+    config = ChartConfig(cloud="spiral", schedules=schedules, samplers=("dpm++",), calls=(32, 64, 128), seed=0)
+    points = [event for event in measure(config) if isinstance(event, ChartPoint)]
+    for index, (name, wanted) in enumerate(slopes.items()):
+        pairs = [(p.calls, p.error) for p in points if p.schedule == index]
+        assert slope([(calls, error) for calls, error in pairs if error]) == pytest.approx(wanted, abs=0.1), name
+
+
 def test_euler_is_ddim_in_other_coordinates() -> None:
     found = points(replace(SMALL, samplers=("ddim", "euler")))
     for ddim, euler in zip(found[:2], found[2:], strict=True):

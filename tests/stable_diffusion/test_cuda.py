@@ -79,6 +79,17 @@ def test_offload_and_slicing_give_the_same_image_and_leave_the_gpu() -> None:
     assert torch.cuda.memory_allocated() - before < 20_000_000
 
 
+def test_an_offloaded_run_that_is_closed_in_the_middle_of_anothers_step() -> None:
+    loaded = placed(offload=True)
+    plain = images(loaded)
+    stopped = generate(loaded, REQUEST)
+    next(stopped)
+    hook = loaded.pipeline.unet.mid_block.register_forward_pre_hook(lambda *_: stopped.close())  # type: ignore[attr-defined]
+    assert torch.equal(images(loaded), plain)
+    hook.remove()
+    assert {p.device.type for p in loaded.pipeline.unet.parameters()} == {"cpu"}
+
+
 def test_attention_and_previews_on_the_gpu() -> None:
     request = dataclasses.replace(REQUEST, attention=True, preview="decode")
     first = next(generate(placed(), request))

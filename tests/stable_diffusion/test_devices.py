@@ -35,8 +35,12 @@ def test_cuda_does_the_least_that_fits(free: float, images: int, slicing: bool, 
 
 
 def test_compiling_is_asked_for_and_never_with_offload() -> None:
-    assert plan(machine("cuda", 24), SD15, 512, compile=True).compile
+    for free in (24, 5):
+        asked = plan(machine("cuda", free), SD15, 512, 4, compile=True)
+        assert asked.compile
+        assert "compiled at its first step" in asked.words
     assert not plan(machine("cuda", 24), SD15, 512).compile
+    assert "compiled" not in plan(machine("cuda", 24), SD15, 512).words
     assert not plan(machine("cuda", 2), SD15, 512, compile=True).compile
     assert not plan(machine("cpu", 24), SD15, 512, compile=True).compile
     assert not plan(machine("cuda", 24), 8_000_000, 32, compile=True).compile

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from playground.stable_diffusion.generation import encode
-from playground.stable_diffusion.grid import GridCell
+from playground.stable_diffusion.grid import GridCell, plan_grid
 from playground.stable_diffusion.lab import StableDiffusionLab
 from playground.stable_diffusion.request import RequestError
 from playground.stable_diffusion.schedulers import SchedulerError
+from tests.stable_diffusion.runs import corner, photo
 from tests.stable_diffusion.tiny import PROMPT, tiny
 
 torch.set_num_threads(1)
@@ -115,13 +116,50 @@ def test_a_grid_of_any_two_axes() -> None:
     assert torch.equal(ends[1, 0].image, drawn(scheduler="ddim", steps=3, seed=9)[0])  # type: ignore[arg-type]
 
 
+def prompts(prompt: str, x: Any, y: Any = None) -> list[str]:
+    return [cell.request.prompt for cell in plan_grid(LAB.request, prompt, x, y, {})]
+
+
+def test_two_words_make_a_table() -> None:
+    asked = prompts(PROMPT, ("word", ["seven", "two"]), ("word", ["red", "seven", "green"]))
+    assert asked == [
+        f"a {colour} {digit} on a blue background" for colour in ("red", "seven", "green") for digit in ("seven", "two")
+    ]
+    # What one axis puts there is not replaced by the other.
+    swapped = prompts(PROMPT, ("word", ["red", "blue"]), ("word", ["blue", "red"]))
+    assert swapped[3] == "a blue seven on a red background"
+
+
+def test_whole_words_are_replaced_only() -> None:
+    asked = prompts(PROMPT, ("word", ["a", "the"]))
+    assert asked == [PROMPT, "the red seven on the blue background"]
+    assert prompts("red, reddish red", ("word", ["red", r"\1 blue"]))[1] == r"\1 blue, reddish \1 blue"
+    assert prompts("a red seven", ("word", ["red seven", "two"]))[1] == "a two"
+    assert prompts("seven, blue", ("word", [",", " on"]))[1] == "seven on blue"
+
+
+def test_a_grid_starts_from_a_picture() -> None:
+    knobs: dict[str, Any] = {"init_image": photo(), "mask": corner(), "strength": 0.5, "steps": 4, "preview": "none"}
+    ends = finished(LAB.grid(PROMPT, ("seed", [1, 5]), **knobs))
+    for cell in ends.values():
+        assert cell.image is not None
+        assert torch.equal(cell.image, drawn(seed=cell.x, **knobs)[0])
+        assert (cell.image - photo())[:, ~corner()].abs().mean() < (cell.image - photo())[:, corner()].abs().mean()
+    with pytest.raises(RequestError, match="must have 32×32 pixels"):
+        LAB.grid(PROMPT, ("seed", [1]), init_image=photo(64))
+
+
 @pytest.mark.parametrize(
     ("x", "y", "words"),
     [
         (("prompt", ["a"]), None, "No axis 'prompt'"),
         (("steps", []), None, "has no values"),
         (("word", ["nine", "two"]), None, "does not have 'nine'"),
-        (("steps", [2]), ("steps", [3]), "Both axes"),
+        (("word", ["eve", "two"]), None, "does not have 'eve' as a word of its own"),
+        (("word", ["", "two"]), None, "does not have '' as a word"),
+        (("steps", [2]), ("steps", [3]), "Both axes turn the same knob"),
+        (("word", ["red", "pink"]), ("word", ["red", "two"]), "Both axes replace 'red'"),
+        (("word", ["red seven", "two"]), ("word", ["seven", "two"]), "Both axes replace 'seven'"),
         (("seed", list(range(9))), ("steps", list(range(2, 10))), "72 pictures are too many"),
         (("seed", list(range(9))), ("steps", [500]), "4,500 steps together"),
         (("seed", [2.5]), None, "2.5 is none"),

@@ -1,12 +1,16 @@
 """Every scheduler on a model's own schedule, against diffusers' from_config on the published configuration."""
 
+import inspect
 import itertools
+import re
 from typing import Any
 
 import pytest
 import torch
 
-from playground.diffusion.sampling import SAMPLERS, import_diffusers
+from playground.diffusion.diffusers_schedulers import import_diffusers
+from playground.diffusion.sampling import SAMPLERS
+from playground.settings import SETTINGS
 from playground.stable_diffusion.digits.pipeline import make_scheduler
 from playground.stable_diffusion.schedulers import SCHEDULERS, SchedulerError, allowed, level, make
 
@@ -89,6 +93,58 @@ def test_one_step_is_refused_where_it_would_be_at_the_clean_end(name: str) -> No
     assert float(theirs.timesteps[0]) < 10  # the reason
     with pytest.raises(SchedulerError, match="at the clean end of the schedule"):
         make(name, PUBLISHED, 1)
+
+
+def refused_for(name: str, steps: int, **config: Any) -> int | None:
+    """The number that is offered instead; None where the steps can be taken."""
+    try:
+        make(name, PUBLISHED | config, steps)
+    except SchedulerError as error:
+        return int("".join(re.findall(r"\d", str(error).rpartition("take")[2])))
+    return None
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_most_steps_of_the_slider_are_walked_or_refused(name: str) -> None:
+    """Walked to the end, on noise that is known: x̂_0 = 0 throughout."""
+    most = refused_for(name, SETTINGS.max_denoising_steps) or SETTINGS.max_denoising_steps
+    assert most == (1000 if name in {"euler", "euler_a", "heun", "dpm2", "dpm2_a"} else 999)
+    scheduler = make(name, PUBLISHED, most)
+    extra = {"generator": torch.Generator().manual_seed(0)}
+    extra = extra if "generator" in inspect.signature(scheduler.step).parameters else {}
+    x = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(1)) * scheduler.init_noise_sigma
+    for call, t in enumerate(scheduler.timesteps):
+        _, sigma = level(scheduler, call, t)
+        x = scheduler.step(scheduler.scale_model_input(x, t) / sigma, t, x, **extra, return_dict=False)[0]
+    assert call + 1 == SCHEDULERS[name].calls(most)
+    assert x.isfinite().all()
+    assert float(x.abs().max()) < 1
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_fewest_steps_of_the_slider_are_walked_or_refused(name: str) -> None:
+    if SCHEDULERS[name].min_steps > 1:
+        with pytest.raises(SchedulerError, match="Take at least 2 steps"):
+            make(name, PUBLISHED, 1)
+    fewest = SCHEDULERS[name].min_steps
+    scheduler = make(name, PUBLISHED, fewest)
+    assert all(0 < level(scheduler, k, t)[1] <= 1 for k, t in enumerate(scheduler.timesteps[:: scheduler.order]))
+
+
+def test_a_table_that_is_met_twice_is_refused() -> None:
+    for name in ("dpm++", "unipc", "deis"):
+        assert refused_for(name, 998, timestep_spacing="trailing") == 997
+        assert refused_for(name, 1000, timestep_spacing="trailing") is None
+    assert refused_for("pndm", 1000, steps_offset=0) is None  # the offset alone leads beyond the table
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_too_few_steps_are_noted(name: str) -> None:
+    few = {"pndm": 3, "heun": 5, "dpm2": 7, "dpm2_a": 8}.get(name, 0)
+    kind = SCHEDULERS[name]
+    for steps in range(1, 12):
+        assert (f"Take {few} steps or more" in kind.note(steps)) == (steps < few)
+        assert bool(kind.note(steps)) == (steps < few)
 
 
 def test_what_else_is_refused() -> None:

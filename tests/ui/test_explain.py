@@ -1,14 +1,20 @@
 """The texts beside the knobs, and the script that one takes home."""
 
 import ast
+import itertools
+import json
 from typing import Any
 
 import pytest
 
+from playground.stable_diffusion import StableDiffusionLab
+from playground.stable_diffusion.digits.pipeline import FOLDER
+from playground.stable_diffusion.schedulers import SCHEDULERS
 from playground.toy import PRESETS, ToyConfig, ToyLab
 from playground.toy.data import make_cloud
 from playground.ui.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
-from playground.ui.knobs import GROUPS
+from playground.ui.explain_stable_diffusion import HOW_IT_WORKS as DIFFUSION
+from playground.ui.toy_knobs import GROUPS
 
 CONFIGS: dict[str, ToyConfig] = {
     **{name: preset.config for name, preset in PRESETS.items()},
@@ -76,6 +82,39 @@ def test_every_group_is_explained() -> None:
     for text in HOW_IT_WORKS.values():
         assert text.count("$") % 2 == 0
         assert text.count("**") % 2 == 0
+
+
+def test_the_tiny_model_says_what_it_never_saw() -> None:
+    text = DIFFUSION["The tiny model"]
+    assert "zero and five: red, blue; one and six: cyan, black; two and seven: green, white" in text
+    figures = json.loads((FOLDER / "unet" / "card.json").read_text("utf-8"))["figures"]
+    unseen, seen = (figures[f"guidance 3, {kind} pairs"]["all"] for kind in ("held-out", "seen"))
+    assert f"{unseen:.3f} of them, and in {seen:.3f} of the others" in text
+    assert "held-out | 0.755" in text
+
+
+def test_what_is_said_of_attention_was_measured() -> None:
+    prompt, lab = "a red seven on a blue background", StableDiffusionLab("tiny")
+    count, text = len(lab.tokens(prompt)), DIFFUSION["Words and where they act"]
+    for step in itertools.islice(lab.generate(prompt, attention=True, preview="none"), 0, None, 9):
+        assert step.attention is not None
+        shares = step.attention.mean((0, 2, 3))  # (positions,)
+        assert len(shares) == 32
+        assert 0.45 < shares[1 : count + 1].sum() < 0.55  # "about a half"
+        assert 0.15 <= round(float(shares[0]), 2) <= 0.24
+        assert 0.08 <= round(float(shares[count + 1]), 2) <= 0.11
+        assert 0.15 < shares[count + 2 :].sum() < 0.25  # "about 0.2"
+    for said in ("about a half", "0.15 to 0.24", "0.08 to 0.11", "about 0.2", "all 24", "other 23"):
+        assert said in " ".join(text.split())
+
+
+def test_the_pages_letters_are_the_texts() -> None:
+    for text in DIFFUSION.values():
+        assert "z_" not in text
+    assert "skip_prk_steps" in DIFFUSION["PNDM"]
+    assert "quick copy of the VAE's decoder" in DIFFUSION["Latent diffusion"]
+    for name in ("heun", "dpm2", "dpm2_a"):
+        assert f"{SCHEDULERS[name].few} with {SCHEDULERS[name].title}" in DIFFUSION["PNDM"]
 
 
 @pytest.mark.parametrize("title", list(RUNNING_CODE))

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from playground.diffusion.schedule_config import CUSTOM
 from playground.toy import PRESETS, LabError, ToyConfig
 from playground.toy.link import DEFAULTS
-from playground.ui.knobs import GROUPS, KNOBS, NOTHING, OWN, Knob
+from playground.ui.knobs import NOTHING, OWN, Knob
+from playground.ui.toy_knobs import GROUPS, KNOBS
 
 EVERY = pytest.mark.parametrize("knob", KNOBS, ids=[knob.path for knob in KNOBS])
 NUMBERS = [0, 1, 2, 10, 100, 0.5, 1.0, -1]

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import threading
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -143,8 +145,37 @@ def test_a_chart_of_junk_is_refused(value: Any, other: Any) -> None:
 
 
 def tab_with(**takers: Taker) -> SchedulesTab:
-    with gr.Blocks(), gr.Tabs() as tabs:
+    with gr.Blocks(), gr.Tabs() as tabs, gr.Tab("Schedules"):
         return SchedulesTab(tabs, takers)
+
+
+def learnt(tab: SchedulesTab, card: int) -> Iterator[dict[str, Any]]:
+    wish = {"card": card, "cloud": "two_moons", "config": {"name": "learned"}}
+    return (unpacked(text)[0] for text in tab._learn(SimpleNamespace(_data=wish)))  # type: ignore[arg-type]
+
+
+def test_who_has_to_wait_to_learn_is_told_how_many_are_before() -> None:
+    tab, begun, let_go = tab_with(), threading.Event(), threading.Event()
+
+    def long_step() -> Iterator[None]:
+        begun.set()
+        let_go.wait()
+        yield
+
+    other = threading.Thread(target=lambda: list(tab.learners.run(long_step())))
+    other.start()
+    try:
+        begun.wait()
+        messages = learnt(tab, card=3)
+        waiting = next(messages)
+        assert (waiting["card"], waiting["waiting"]) == (3, "Next in line: one run is before yours.")
+    finally:
+        let_go.set()
+        other.join()
+    first, *_, last = (message for message in messages if "waiting" not in message)
+    assert first["step"] == 0
+    assert (last["card"], last["done"]) == (3, True)
+    assert len(tab.learners) == 0
 
 
 def test_one_chart_too_many_is_told_so_at_once() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from playground.diffusion.sampling import import_diffusers
+from playground.diffusion.diffusers_schedulers import import_diffusers
 from playground.stable_diffusion.digits.clip import TinyClip, load_clip
 from playground.stable_diffusion.digits.judge import PictureReader, load_judge, paint, reconstruction, shares, truth
 from playground.stable_diffusion.digits.judge import single_scenes as scenes_of

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from playground.diffusion.sampling import import_diffusers
+from playground.diffusion.diffusers_schedulers import import_diffusers
 from playground.stable_diffusion.digits.pictures import SIZE
 from playground.stable_diffusion.digits.words import POSITIONS, make_tokenizer
 

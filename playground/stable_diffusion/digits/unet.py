@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from playground.diffusion.sampling import import_diffusers
+from playground.diffusion.diffusers_schedulers import import_diffusers
 from playground.diffusion.schedules import NoiseSchedule, make_schedule
 from playground.stable_diffusion.digits.pictures import Writer
 from playground.stable_diffusion.digits.pipeline import make_scheduler, make_unet

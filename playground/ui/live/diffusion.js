@@ -4,7 +4,7 @@
 
 function setText(selector, text) { const at = find(selector); if (at.textContent !== text) at.textContent = text; }
 const stat = (name, text) => setText(`[data-stat=${name}]`, text);
-const disable = (name, off) => { find(`[data-do=${name}]`).disabled = off; };
+const disable = (name, off) => { for (const button of root.querySelectorAll(`[data-do=${name}]`)) button.disabled = off; };
 
 function words() {
   for (const shown of root.querySelectorAll("[data-for]")) shown.hidden = !shown.dataset.for.split(" ").includes(S.mode);
@@ -12,11 +12,12 @@ function words() {
   for (const chip of root.querySelectorAll(".pg-chip[data-view]")) chip.setAttribute("aria-pressed", chip.dataset.view === S.view);
   disable("draw", !S.model); disable("stop", !S.drawing);
   const chosen = S.gallery.some(({ id }) => id === chosenPicture());
+  root.querySelectorAll(".pg-kept-actions").forEach((buttons, i) => buttons.classList.toggle("pg-away", !keptChosen() === (i > 0))); // they are where the picture was chosen
   for (const name of ["start_from", "repaint", "use", "save"]) disable(name, !chosen);
   const slots = slotsShown(), steps = Math.max(0, ...slots.map((slot) => slot.steps.length - 1)), total = Math.max(1, totalSteps());
   slider.disabled = !steps;
-  slider.max = total; slider.min = S.drawing ? total - steps : 0; slider.value = total - S.k;
-  const slot = slots[S.mode === "two" ? S.slot : 0], step = slot && slot.steps.length ? stepOf(slot) : null, cell = S.mode === "grid" && S.run && S.run.grid && S.run.grid.cells.get(S.cell);
+  slider.max = total; slider.value = steps ? S.k : 0;
+  const slot = slotChosen(), step = slot && slot.steps.length ? stepOf(slot) : null, cell = S.mode === "grid" && S.run && S.run.grid && S.run.grid.cells.get(S.cell);
   const meta = step ? step.meta : cell ? cell.meta : {};
   stat("step", step ? `${Math.min(S.k, total)} / ${total}` : S.mode === "grid" && S.run && S.run.grid ? `${S.run.done} / ${S.run.cells}` : "–");
   stat("calls", meta.calls != null ? meta.calls.toLocaleString("en") : "–");
@@ -42,22 +43,28 @@ function progress(share) { // null: nothing is under way
 }
 
 function paintTokens() {
-  const same = S.tokens.map(({ text, cut }, i) => {
+  const cuts = S.tokens.reduce((sum, { cut, from, to }) => sum + (cut ? to - from + 1 : 0), 0), more = find(".pg-more-cut");
+  more.hidden = !cuts; more.textContent = S.cutShown ? `${cuts} cut ◂` : `… ${cuts} cut ▸`;
+  more.setAttribute("aria-expanded", S.cutShown);
+  const chips = S.tokens.map(({ text, cut, pieces }, i) => {
     const chip = document.createElement("button");
     Object.assign(chip, { type: "button", className: "pg-token", textContent: text, disabled: !!cut });
     chip.dataset.token = i;
-    if (cut) { chip.classList.add("pg-cut"); chip.title = "beyond what the model reads: cut off"; } else chip.title = "where it acts on the picture";
+    chip.title = cut ? "beyond what the model reads: cut off" : pieces ? "a character for which the vocabulary has bytes alone: tokens without a meaning of their own" : text === "<end>" ? "the end mark, and all that fills up the places after it" : "where it acts on the picture";
+    if (cut) { chip.classList.add("pg-cut"); chip.hidden = !S.cutShown; }
     if (i === 0 || text === "<end>") chip.classList.add("pg-mark");
     chip.setAttribute("aria-pressed", i === S.pinned);
     return chip;
   });
-  find(".pg-tokens").replaceChildren(...same);
+  find(".pg-tokens").replaceChildren(...chips);
+  measure();
 }
 
 function show(mode) {
   if (S.mode === mode) return;
   Object.assign(S, { mode, selected: null, slot: 0 });
   play(false);
+  readAs(S.written);
   if (mode === "two" && !find(".pg-second").value && S.run && S.run.slots.length) find(".pg-second").value = otherWord(S.run.slots[0].prompt);
   words(); measure(); paintShelf();
 }
@@ -75,7 +82,7 @@ function setK(k) {
   words(); wake();
 }
 
-function scrub(k) { play(false); setK(k); S.following = S.drawing && S.k >= Math.max(0, ...slotsShown().map((slot) => slot.steps.length - 1)); }
+function scrub(k) { if (S.selected) select(null); play(false); setK(k); S.following = S.drawing && S.k >= Math.max(0, ...slotsShown().map((slot) => slot.steps.length - 1)); }
 
 function play(on) {
   if (on === S.playing) return;
@@ -83,13 +90,14 @@ function play(on) {
   const button = find("[data-do=play]");
   button.innerHTML = on ? ICON.stop : ICON.play;
   button.setAttribute("aria-label", on ? "stop playing" : "play the denoising");
+  if (on && S.selected) select(null);
   if (on && S.k >= totalSteps()) setK(0);
   wake();
 }
 
 function tick(now) {
   S.scheduled = false;
-  if (!root.offsetParent) return; // another tab is open; ResizeObserver tells when this one is again
+  if (!stage.offsetParent) return; // another tab is open; ResizeObserver tells when this one is again
   if (S.playing && now - S.playedAt >= 1000 * PLAY_SECONDS / Math.max(1, totalSteps())) {
     S.playedAt = now;
     if (S.k >= totalSteps()) play(false); else setK(S.k + 1);
@@ -127,6 +135,8 @@ const actions = {
   start_from() { const id = chosenPicture(); show("one"); ask("start_from", { id }, "Starting from it …"); },
   repaint() { play(false); openPaper(chosenPicture()); },
   open() { find(".pg-open").click(); },
+  cut() { S.cutShown = !S.cutShown; paintTokens(); },
+  one_light() { S.oneLight = !S.oneLight; find("[data-do=one_light]").setAttribute("aria-pressed", S.oneLight); wake(); },
   wipe: wipePaper, cancel() { paper.close(); },
   repaint_this() {
     const { base64, share } = covered();
@@ -149,9 +159,9 @@ root.addEventListener("click", (event) => {
   if (!button) return;
   if (button.dataset.do) actions[button.dataset.do]();
   if (button.dataset.mode) show(button.dataset.mode);
-  if (button.dataset.view) { S.view = button.dataset.view; words(); wake(); }
-  if (button.dataset.token) { const i = Number(button.dataset.token); S.pinned = S.pinned === i ? null : i; S.view = "picture"; words(); paintTokens(); find(`[data-token="${i}"]`).focus(); wake(); }
-  if ("kept" in button.dataset) { S.selected = S.selected === button.dataset.id ? null : button.dataset.id; words(); paintShelf(); }
+  if (button.dataset.view) { S.view = button.dataset.view; select(null); }
+  if (button.dataset.token) { const i = Number(button.dataset.token); S.pinned = S.pinned === i ? null : i; S.view = "picture"; select(null); paintTokens(); find(`[data-token="${i}"]`).focus(); wake(); }
+  if ("kept" in button.dataset) { play(false); select(S.selected === button.dataset.id ? null : button.dataset.id); }
 });
 for (const [name, on] of [["pointerover", true], ["pointerout", false], ["focusin", true], ["focusout", false]]) {
   find(".pg-tokens").addEventListener(name, (event) => {
@@ -161,20 +171,29 @@ for (const [name, on] of [["pointerover", true], ["pointerout", false], ["focusi
     wake();
   });
 }
-slider.addEventListener("input", () => scrub(totalSteps() - Number(slider.value)));
-canvas.addEventListener("click", (event) => {
+slider.addEventListener("input", () => scrub(Number(slider.value)));
+function placeAt(event) {
   const box = canvas.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
-  const hit = S.places.findLast((p) => x >= p.x && y >= p.y && x < p.x + p.width && y < p.y + p.height);
+  return S.places.findLast((p) => x >= p.x && y >= p.y && x < p.x + p.width && y < p.y + p.height);
+}
+canvas.addEventListener("pointermove", (event) => { // what a grid's picture is of, and what the judge reads in it
+  const hit = placeAt(event), cell = hit && hit.kind === "cell" && S.run.grid.cells.get(`${hit.row},${hit.column}`);
+  canvas.title = (cell && cell.meta.words) || "";
+});
+canvas.addEventListener("click", (event) => {
+  const hit = placeAt(event);
   if (!hit) return;
-  S.selected = null;
-  if (hit.kind === "image") Object.assign(S, { chosen: hit.n, slot: hit.slot });
-  else {
+  S.chartsDirty = true;
+  if (hit.kind === "image") {
+    Object.assign(S, { chosen: hit.n, slot: hit.slot });
+    if (S.mode === "two") readAs(slotChosen().tokens);
+  }
+  if (hit.kind === "cell") {
     S.cell = `${hit.row},${hit.column}`;
     const cell = S.run.grid.cells.get(S.cell);
-    if (cell && cell.meta.id) { say(cell.meta.words); trigger("use", { id: cell.meta.id }); }
+    if (cell && cell.meta.id && !S.drawing) { show("one"); select(cell.meta.id); say(cell.meta.words); trigger("use", { id: cell.meta.id }); return; } // Draw then makes this one
   }
-  S.chartsDirty = true;
-  words(); paintShelf(); wake();
+  select(null);
 });
 for (const name of ["x", "y"]) {
   const select = find(`.pg-axis-${name}`), values = find(`.pg-values-${name}`);
@@ -187,7 +206,7 @@ for (const input of root.querySelectorAll("input[type=text]")) input.addEventLis
 
 find(".pg-open").addEventListener("change", (event) => { if (event.target.files[0]) readPNG(event.target.files[0]); event.target.value = ""; });
 const dropping = (on) => { find(".pg-drop").hidden = !on; };
-const withFile = (event) => root.offsetParent && [...event.dataTransfer.types].includes("Files");
+const withFile = (event) => stage.offsetParent && [...event.dataTransfer.types].includes("Files");
 document.addEventListener("dragover", (event) => { if (withFile(event)) { event.preventDefault(); dropping(true); } });
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) dropping(false); });
 document.addEventListener("drop", (event) => {
@@ -197,21 +216,21 @@ document.addEventListener("drop", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (paper.open || S.mode === "grid" || !keyIsOurs(event, root, canvas)) return;
+  if (paper.open || S.mode === "grid" || !keyIsOurs(event, stage, canvas)) return;
   const keys = {
-    " ": actions.play, Home: actions.to_data, End: actions.to_noise, ArrowRight: () => scrub(S.k - 1), ArrowLeft: () => scrub(S.k + 1),
+    " ": actions.play, Home: actions.to_noise, End: actions.to_data, ArrowRight: () => scrub(S.k + 1), ArrowLeft: () => scrub(S.k - 1),
   };
   if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
 });
 
-new ResizeObserver(measure).observe(root);
+new ResizeObserver(measure).observe(stage);
 window.addEventListener("resize", measure);
 new MutationObserver(() => { S.chartsDirty = true; wake(); }).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 for (const [name, use] of Object.entries({ model: onModel, news: onNews, tokens: onTokens })) {
   document.addEventListener(`playground:diffusion-${name}`, (event) => take(event.detail, use));
 }
 document.addEventListener("playground:diffusion-file", (event) => saveFile(event.detail));
-document.addEventListener("playground:diffusion-draw", () => { if (root.offsetParent) actions.draw(); });
+document.addEventListener("playground:diffusion-draw", () => { if (stage.offsetParent) actions.draw(); });
 let turned = 0; // a small model draws anew as soon as a knob stands still
 document.addEventListener("playground:diffusion-turned", () => {
   clearTimeout(turned);

@@ -18,10 +18,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from playground.stable_diffusion.devices import SMALL
-from playground.stable_diffusion.generation import DenoisingStep
+from playground.stable_diffusion.generation import MAP_SIDE, PREVIEW_SIDE, DenoisingStep
 from playground.stable_diffusion.lab import Token
 from playground.stable_diffusion.models import Loaded
-from playground.ui.live.stage import channel, script
+from playground.ui.live.component import component
+from playground.ui.live.stage import channel
 from playground.ui.live.wire import Kind, pack
 
 SCRIPTS = (
@@ -38,8 +39,6 @@ SCRIPTS = (
     "diffusion",
 )
 SMALL_LATENTS = 4096  # numbers
-PREVIEW_SIDE = 192  # pixels: a preview is shown small and for a moment; the picture itself comes whole
-MAP_SIDE = 32  # of an attention map: the U-Net's own are 64 at most, and blurred by nature
 EPS_LIMIT = 6.0  # standard deviations: one outlier must not coarsen every other number
 
 
@@ -50,13 +49,7 @@ def diffusion_stage() -> gr.HTML:
     `use`, `save`, `start_from` and `repaint` the `id` of a picture; `repaint` also `pixels`, base64 of 128×128 bytes,
     255 where covered; `opened` a file as `base64`.
     """
-    return gr.HTML(
-        value="",
-        html_template='<div class="pg-toy pg-diffusion"></div>',
-        js_on_load=script(*SCRIPTS),
-        apply_default_css=False,
-        elem_classes="pg-live",
-    )
+    return component("pg-diffusion", *SCRIPTS)
 
 
 def diffusion_channel(kind: Literal["model", "tokens", "news", "file"]) -> gr.HTML:
@@ -75,6 +68,8 @@ def pack_model(loaded: Loaded, words: str) -> str:
         "width": pipeline.text_encoder.config.hidden_size,
         "text_encoder": f"CLIP, {pipeline.text_encoder.config.num_hidden_layers} layers",
         "vae": f"each side × {pipeline.vae_scale_factor}",
+        "upscale": pipeline.vae_scale_factor,
+        "quick": loaded.preview_decoder is not None,
     }
     return pack(meta, map=(loaded.linear_map.cpu(), "f32"))
 
@@ -136,7 +131,8 @@ def pack_step(step: DenoisingStep, run: int, slot: int, guidance_scale: float, t
     if step.images is not None:
         arrays["images"] = (_shown(step.images, whole=step.index == step.total), "i8")
     if step.attention is not None:
-        arrays["attention"] = (_maps(step.attention, tokens), "i8")
+        maps, peaks = _maps(step.attention, tokens)
+        arrays |= {"attention": (maps, "i8"), "peaks": (peaks, "f32")}  # eight bits each, however little a word gets
     # Large latents are noise, which hardly shrinks, and a fast GPU takes its next step in 30 ms.
     return pack(meta, compress=step.latents[0].numel() <= SMALL_LATENTS, **arrays)
 
@@ -185,29 +181,24 @@ def _shown(images: Tensor, whole: bool) -> Tensor:
     return images * 2 - 1
 
 
-def _maps(attention: Tensor, tokens: int) -> Tensor:
-    """(N, tokens + 2, h, w) from (N, positions, h, w), each map from 0 to 1: the end mark stands for all after the
-    words, which are copies of it.
+def _maps(attention: Tensor, tokens: int) -> tuple[Tensor, Tensor]:
+    """(N, tokens + 2, h, w) from (N, positions, h, w), each map as shares of its peak, and the peaks (N, tokens + 2):
+    the end mark stands for all after the words, which fill up the places.
     """
     ends = attention[:, tokens + 1 :].sum(1, keepdim=True)
     maps = torch.cat([attention[:, : tokens + 1], ends], 1)
     if max(maps.shape[-2:]) > MAP_SIDE:
         maps = F.adaptive_avg_pool2d(maps, MAP_SIDE)
-    return maps / maps.amax((-2, -1), keepdim=True).clamp(min=1e-9)
+    peaks = maps.amax((-2, -1), keepdim=True).clamp(min=1e-9)
+    return maps / peaks, peaks[..., 0, 0]
 
 
 def clip_corner() -> gr.HTML:
     """CLIP by itself: a table of captions and pictures, and a picture painted by CLIP alone.
 
-    Tells of compare (`captions`, lines), paint (`caption`, `seed`) and stop.
+    Tells of compare (`captions`, lines), paint (`caption`) and stop.
     """
-    return gr.HTML(
-        value="",
-        html_template='<div class="pg-toy pg-clip"></div>',
-        js_on_load=script("wire", "common", "charts", "digits_draw", "diffusion_clip"),
-        apply_default_css=False,
-        elem_classes="pg-live",
-    )
+    return component("pg-clip", "wire", "common", "charts", "digits_draw", "diffusion_clip")
 
 
 def pack_table(captions: Sequence[str], pictures: Tensor, table: Tensor) -> str:

@@ -11,25 +11,34 @@ function forget(ids) { // the gallery has an end: what came first goes
   S.gallery = S.gallery.filter(({ id }) => !gone.has(id));
 }
 
-function paintShelf() {
-  const shelf = find(".pg-shelf");
+const keptSheet = (kept) => sheetOf(null, { arrays: { images: kept.images }, meta: {}, sheets: kept.sheets }, "picture");
+
+function select(id) { // a picture of the gallery is shown large, and the buttons under the stage come to it; null: the run again
+  S.selected = id;
+  words(); paintShelf(); wake();
+}
+
+function paintShelf() { // Tab comes by one of them alone, arrows walk from there
+  const shelf = find(".pg-shelf"), focused = shelf.contains(document.activeElement) ? document.activeElement.dataset.id : null;
   const old = new Map([...shelf.children].map((item) => [item.dataset.id, item]));
   const items = S.gallery.map((kept) => {
     const button = old.get(kept.id) || document.createElement("button");
     if (!button.firstChild) {
       Object.assign(button, { type: "button", title: kept.words });
       Object.assign(button.dataset, { id: kept.id, kept: "" });
-      button.setAttribute("role", "listitem"); button.setAttribute("aria-label", kept.words);
+      button.setAttribute("role", "option"); button.setAttribute("aria-label", kept.words);
       const small = document.createElement("canvas"), scale = Math.round(THUMB * (window.devicePixelRatio || 1));
       small.width = small.height = scale;
-      put(small.getContext("2d"), sheetOf(null, { arrays: { images: kept.images }, meta: {}, sheets: kept.sheets }, "picture"), 0, 0, 0, scale, scale);
+      put(small.getContext("2d"), keptSheet(kept), 0, 0, 0, scale, scale);
       button.append(small);
     }
-    button.setAttribute("aria-pressed", kept.id === S.selected);
+    button.setAttribute("aria-selected", kept.id === S.selected);
     return button;
   });
   shelf.replaceChildren(...items.reverse());
-  const kept = S.gallery.find(({ id }) => id === S.selected);
+  const kept = keptChosen(), stop = items.find((item) => item.dataset.id === (focused || S.selected)) || items[0];
+  for (const item of items) item.tabIndex = item === stop ? 0 : -1;
+  if (focused && stop) stop.focus({ preventScroll: true }); // moving it took the focus away
   setText(".pg-gallery-words", kept ? kept.words : S.gallery.length ? "choose one: its settings again, a PNG, or a start for the next" : "what you draw is kept here while the page is open");
 }
 
@@ -37,20 +46,30 @@ function paintShelf() {
 function chosenPicture() {
   if (S.selected) return S.selected;
   if (S.mode === "grid") { const cell = S.run && S.run.grid && S.run.grid.cells.get(S.cell); return (cell && cell.meta.id) || null; }
-  const slot = slotsShown()[S.mode === "two" ? S.slot : 0];
+  const slot = slotChosen();
   return (slot && slot.ids && slot.ids[S.chosen]) || null;
 }
+
+find(".pg-shelf").addEventListener("keydown", (event) => {
+  const items = [...event.currentTarget.children], at = items.indexOf(document.activeElement);
+  const next = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: items.length - 1 }[event.key];
+  if (at < 0 || !items[next]) return;
+  event.preventDefault();
+  items[at].tabIndex = -1; items[next].tabIndex = 0; items[next].focus();
+});
 
 // --- a sheet over the page, to cover what is to be drawn anew ------------------------------------------------------------
 
 const PAPER = 128, BRUSH = 22; // px
 const pen = find(".pg-pen"), penG = pen.getContext("2d", { willReadFrequently: true });
-const mask = { id: null, pointer: null, at: null };
+const mask = { id: null, pointer: null, at: null, aspect: 1 };
 
 function openPaper(id) {
-  const kept = S.gallery.find((one) => one.id === id), g = find(".pg-below").getContext("2d");
-  mask.id = id;
-  put(g, sheetOf(null, { arrays: { images: kept.images }, meta: {}, sheets: kept.sheets }, "picture"), 0, 0, 0, PAPER, PAPER);
+  const sheet = keptSheet(S.gallery.find((one) => one.id === id)), below = find(".pg-below");
+  Object.assign(mask, { id, aspect: sheet.wide / sheet.high });
+  Object.assign(below, { width: sheet.wide, height: sheet.high });
+  find(".pg-sheet").style.setProperty("--pg-aspect", mask.aspect);
+  put(below.getContext("2d"), sheet, 0, 0, 0, sheet.wide, sheet.high);
   notePaper("Cover what is to be drawn anew, by the prompt. The rest stays.");
   wipePaper();
   paper.showModal();
@@ -64,8 +83,11 @@ function notePaper(text, wrong) {
 const wipePaper = () => penG.clearRect(0, 0, PAPER, PAPER);
 
 function penTo(x, y) {
+  const tall = Math.max(1, 1 / mask.aspect), wide = Math.max(1, mask.aspect); // the square of the mask is stretched over the picture: a brush that is round there
   Object.assign(penG, { strokeStyle: COLOUR.warning, lineCap: "round", lineJoin: "round", lineWidth: BRUSH });
-  penG.beginPath(); penG.moveTo(...mask.at); penG.lineTo(x + 0.01, y); penG.stroke();
+  penG.setTransform(tall, 0, 0, wide, 0, 0);
+  penG.beginPath(); penG.moveTo(mask.at[0] / tall, mask.at[1] / wide); penG.lineTo(x / tall + 0.01, y / wide); penG.stroke();
+  penG.resetTransform();
   mask.at = [x, y];
 }
 

@@ -11,6 +11,7 @@ function take(text, use) { // one after the other: inflating takes a moment, and
 function onModel({ meta, arrays }) {
   S.model = { ...meta, map: floats(arrays.map) };
   setText(".pg-model-words", meta.words);
+  find(".pg-views [data-view=picture]").title = `what the network takes xₜ for, decoded by ${meta.quick ? "a quick copy of the VAE's decoder; the last picture by the VAE itself" : "the VAE"}`;
   if (S.run) for (const slot of S.run.slots) for (const step of slot.steps) if (step) step.sheets = { picture: step.sheets.picture };
   words(); wake();
 }
@@ -25,12 +26,12 @@ function current(run) {
 function onBegin({ meta }) {
   if (S.run && meta.id < S.run.id) return; // it was overtaken by a later wish
   if (!S.run || meta.id > S.run.id) canvas.dataset.runs = Number(canvas.dataset.runs) + 1;
-  const slots = meta.slots.map((slot) => ({ ...slot, words: slot.tokens.map(({ text }) => text).join(" "), steps: [] }));
+  const slots = meta.slots.map((slot) => ({ ...slot, tokens: grouped(slot.tokens), steps: [] }));
   const grid = meta.grid && { ...meta.grid, cells: new Map() };
   S.run = { ...meta, slots, grid, done: 0, cells: grid ? grid.rows.length * grid.columns.length : 0 };
   Object.assign(S, { drawing: true, k: 0, following: true, slot: 0, cell: null, selected: null, chosen: Math.min(S.chosen, meta.images - 1) });
   if (meta.mode !== S.mode) show(meta.mode);
-  play(false); onTokens({ meta: { tokens: slots[0].tokens } });
+  play(false); S.written = slots[0].tokens; readAs(S.written);
   canvas.dataset.steps = canvas.dataset.cells = 0; canvas.dataset.done = 0;
   find("[data-do=smaller]").hidden = true;
   say("Drawing …"); progress(0); words(); measure();
@@ -87,10 +88,25 @@ function onNews({ meta }) {
   words(); wake();
 }
 
-function onTokens({ meta }) {
-  S.tokens = meta.tokens; S.words = meta.tokens.map(({ text }) => text).join(" ");
-  if (S.pinned != null && S.pinned >= meta.tokens.length) S.pinned = null;
+// A character that the vocabulary has in bytes alone comes in pieces that say nothing: they stand together. {text, cut, from, to: their maps}
+function grouped(tokens) {
+  const found = [];
+  tokens.forEach(({ text, cut }, at) => {
+    const last = found.at(-1), pieces = text.includes("\uFFFD") ? 1 : 0;
+    if (pieces && last && last.pieces && last.cut === cut) Object.assign(last, { to: at, pieces: last.pieces + 1 });
+    else found.push({ text, cut, from: at, to: at, pieces });
+  });
+  return found.map((one) => (one.pieces ? { ...one, text: `${one.pieces} byte piece${one.pieces > 1 ? "s" : ""}` } : one));
+}
+
+function readAs(tokens) { // the words as the model reads them
+  S.tokens = tokens;
+  if (S.pinned != null && S.pinned >= tokens.length) S.pinned = null;
   paintTokens(); wake();
+}
+function onTokens({ meta }) { // of the prompt that is being written
+  S.written = grouped(meta.tokens);
+  readAs(S.written);
 }
 
 const USES = { begin: onBegin, step: onStep, cell: onCell, end: onEnd };

@@ -18,7 +18,8 @@ from torch import Tensor
 from playground.diffusion.sampling import SamplePath
 from playground.mnist.lab import ForwardTable
 from playground.mnist.live import Preview
-from playground.ui.live.stage import channel, script
+from playground.ui.live.component import component
+from playground.ui.live.stage import channel
 from playground.ui.live.wire import Kind, pack
 
 SCRIPTS = ("wire", "common", "charts", "digits_page", "digits_draw", "digits_show", "digits_paper", "digits")
@@ -30,13 +31,7 @@ def digits_stage() -> gr.HTML:
 
     `drawn` and `masked` carry `pixels`, base64 of 112×112 bytes, row by row: 0 paper, 255 ink or covered.
     """
-    return gr.HTML(
-        value="",
-        html_template='<div class="pg-toy pg-digits"></div>',
-        js_on_load=script(*SCRIPTS),
-        apply_default_css=False,
-        elem_classes="pg-live",
-    )
+    return component("pg-digits", *SCRIPTS)
 
 
 def digits_channel(kind: Literal["scene", "path", "news", "file"]) -> gr.HTML:

@@ -4,7 +4,7 @@ const PLAY_SECONDS = 14, HOLD = 1200; // one pass through all of t at speed 1, a
 const SETTLE = 120; // ms after the last change of a curve until what hangs on it is asked for
 
 function say(text, wrong) {
-  if (status.textContent !== text) status.textContent = text;
+  if (status.textContent !== text) status.textContent = status.title = text; // two lines have room, the rest is its title
   status.classList.toggle("pg-wrong", !!wrong && !!text);
 }
 
@@ -85,10 +85,16 @@ function measureRoom() { // for the pictures: beside the panels on a wide page, 
   redraw(); drawFacets(); paintPaper();
 }
 
+function left() { // the other tab is open: it is seen from its top, and not before, or this one would jump there first
+  if (!S.leaving || root.offsetParent) return;
+  S.leaving = false;
+  window.scrollTo({ top: 0 });
+}
+
 function onNews({ meta }) {
   if (meta.kind === "learned") onLearned(meta);
   if (meta.kind === "measured") onMeasured(meta);
-  if (meta.kind === "carried") { setText(".pg-bridge-note", meta.wrong); find(".pg-bridge-note").classList.add("pg-wrong"); }
+  if (meta.kind === "carried") { S.leaving = false; setText(".pg-bridge-note", meta.wrong); find(".pg-bridge-note").classList.add("pg-wrong"); }
 }
 
 // --- what visitors do --------------------------------------------------------------------------------------------------------
@@ -153,6 +159,7 @@ async function begin() {
 }
 
 new ResizeObserver(measureRoom).observe(find(".pg-panels"));
+new ResizeObserver(left).observe(root);
 new MutationObserver(() => { redraw(); drawFacets(); }).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 document.addEventListener("playground:schedules-news", (event) => onNews(unpack(event.detail)));
 setInterval(() => { // a lost connection must not leave the page waiting for ever

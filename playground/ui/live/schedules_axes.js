@@ -1,6 +1,7 @@
 // Where things stand: the slider's place on each schedule, what lies on the x axis, and how far the axes go.
 const INFINITE = 60; // |λ| beyond counts as infinite: e^60 leaves every figure
 const REACH = 12; // of the axis of log-SNR; most schedules lie within, and the ends are told by their arrows
+const SPIKE = 8; // times as high as the usual density: Laplace's, b = 0.5, still fits
 const POINTS = 130; // of a curve that is drawn: a panel is some 250 pixels wide
 
 const at = (values, index) => table(values, Math.min(values.length - 1, Math.max(0, index)));
@@ -58,9 +59,12 @@ function yRange(name) { // on nice numbers, so that axes hardly ever move; in de
   if (name === "alphas_cumprod") return [-0.02, 1.04];
   if (name === "log_snr") { const [high, low] = levelRange(); return [low - 0.5, high + 0.5]; }
   if (name === "alpha") return [1 - niceTop(Math.max(...cards.map((card) => most(card, "beta", 0.96)))), 1.0005];
-  if (name === "density") return [0, niceTop(1.05 * Math.max(...cards.map((card) => most(card, name, 0.995))))];
+  if (name === "density") { // a curve that stands still is a spike of hundreds: it leaves the picture rather than flatten all others
+    const tops = cards.map((card) => most(card, name, 0.995)).sort((a, b) => a - b);
+    return [0, niceTop(1.05 * Math.min(tops.at(-1), SPIKE * tops[(tops.length - 1) >> 1]))];
+  }
   if (!log) return [0, niceTop(1.02 * Math.max(...cards.map((card) => most(card, "beta", 0.96))))];
-  const outer = cards.flatMap((card) => { const values = curveOf(card, name); return [values[0], values.at(-1)]; }).filter((v) => v > 0);
+  const outer = cards.flatMap((card) => { const values = curveOf(card, name); return [values[0], values.findLast((v) => v > 0)]; }).filter((v) => v > 0); // at zero terminal SNR the last is 0
   const [low, high] = [Math.floor(Math.log10(Math.min(...outer)) + 0.01), Math.ceil(Math.log10(Math.max(...outer)) - 0.01)];
   return [Math.max(low, -6), Math.max(Math.min(high, 5), Math.max(low, -6) + 1)];
 }

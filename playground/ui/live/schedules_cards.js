@@ -5,7 +5,7 @@ const S = {
   scene: null, cards: [], next: 0, x: "t", equal: false, at: 0, playing: false, playedAt: 0, heldUntil: 0,
   digit: 3, cloud: 0, hover: null, zoom: { x: null, y: {} }, sampling: { sampler: "pndm", steps: 10, spacing: "default" },
   panels: PANELS.slice(), scheduled: false, room: 0, chart: { points: [], figure: "error", facet: "sampler", floor: null },
-  measuring: false, learning: null, heardAt: 0,
+  measuring: false, learning: null, leaving: false, heardAt: 0,
 };
 find(".pg-play-speed").value = "1";
 
@@ -200,8 +200,9 @@ function onLearned(meta) {
   const card = S.cards.find((one) => one.id === meta.card);
   if (meta.done || meta.wrong) S.learning = null;
   if (!card || card.config.name !== "learned") return;
+  if (meta.waiting != null) { if (meta.waiting) setCardText(card, ".pg-learn-word", meta.waiting); return; }
   if (meta.wrong) { setCardText(card, ".pg-learn-word", ""); card.wrong = refusal("knots", meta.wrong); showWrong(card); return; }
   card.config = { ...card.config, knots: meta.config.knots };
-  setCardText(card, ".pg-learn-word", `step ${meta.step} of ${meta.steps}, variance of the loss ${meta.variance.toPrecision(3)}`);
+  setCardText(card, ".pg-learn-word", `step ${meta.step} of ${meta.steps}, variance of the loss ${meta.variance.toPrecision(3)} nat², at least ${meta.least.toPrecision(3)} for any schedule`);
   refresh(card);
 }

@@ -22,8 +22,10 @@ function loadPlotly() { // from the package itself and only when the tab is firs
 
 const axis = (colours) => ({ color: colours.faint, gridcolor: colours.line, zeroline: false, linecolor: colours.line, tickfont: { size: 10 }, nticks: 5, fixedrange: false });
 
+const namesIn = (name) => (name === "posterior_variance" ? [name, "beta"] : [name]); // the curves of a panel
+
 function tracesOf(name, x) {
-  const byLevel = overLevel(name), names = name === "posterior_variance" ? ["posterior_variance", "beta"] : [name];
+  const byLevel = overLevel(name), names = namesIn(name);
   return good().flatMap((card) => {
     const indices = drawnAt(card, x, byLevel), line = lineOf(card);
     return names.map((one) => {
@@ -110,7 +112,7 @@ function above(panel, colours) {
   };
   for (const card of good()) drawSteps(g, card, place, colours);
   const vertical = (x, dash) => { g.strokeStyle = colours.text; g.globalAlpha = 0.6; g.setLineDash(dash); g.lineWidth = 1; g.beginPath(); g.moveTo(x, top); g.lineTo(x, bottom); g.stroke(); g.setLineDash([]); g.globalAlpha = 1; };
-  if (byLevel === S.equal) vertical(px(S.equal ? level() : sameT() ? S.at * (longest() - 1) : S.at), []);
+  if (byLevel === S.equal) vertical(px(S.equal ? level() : sameT() ? Math.round(S.at * (longest() - 1)) : S.at), []);
   for (const card of good()) dot(card, indexNow(card), 3.2);
   if (S.hover) {
     if (byLevel === S.hover.byLevel) vertical(px(S.hover.x), [2, 3]);
@@ -123,12 +125,12 @@ const shownNumber = (v) => (!Number.isFinite(v) ? "−∞" : v === 0 ? "0" : Mat
 
 function sayHover(panel) { // all schedules at one t, in the panel under the pointer
   if (!S.hover || S.hover.panel !== panel.k) { panel.hover.hidden = true; return; }
-  const name = S.panels[panel.k], { x, byLevel } = S.hover, { symbol } = S.scene.meta.curves[name];
+  const name = S.panels[panel.k], { x, byLevel } = S.hover, names = namesIn(name), symbol = names.map((one) => S.scene.meta.curves[one].symbol).join(", ");
   const head = byLevel ? `λ = ${shownNumber(x)}` : sameT() ? `t = ${Math.round(x)}` : `${Math.round(100 * x)} % of T`;
   panel.hover.replaceChildren(make("b", { textContent: `${symbol} at ${head}` }), ...good().map((card) => {
     const mark = make("i"), index = indexOf(card, x, byLevel);
     mark.style.background = lineOf(card).color;
-    return make("span", {}, mark, make("em", { textContent: shortName(card) }), document.createTextNode(shownNumber(valueAt(card, name, byLevel ? index : Math.round(index)))));
+    return make("span", {}, mark, make("em", { textContent: shortName(card) }), document.createTextNode(names.map((one) => shownNumber(valueAt(card, one, byLevel ? index : Math.round(index)))).join(", ")));
   }));
   panel.hover.hidden = false;
   const room = panel.plot.clientWidth, wide = panel.hover.offsetWidth;
@@ -142,9 +144,10 @@ for (const panel of panels) {
     return p < 0 || p > xa._length ? null : { panel: panel.k, px, x: xa.p2d(p), byLevel: overLevel(S.panels[panel.k]) };
   };
   let pressed = null;
-  panel.plot.addEventListener("pointermove", (event) => { S.hover = where(event); panels.forEach(sayHover); wake(); });
-  panel.plot.addEventListener("pointerleave", () => { S.hover = null; panels.forEach(sayHover); wake(); });
-  panel.plot.addEventListener("pointerdown", (event) => { pressed = [event.clientX, event.clientY]; }, true);
+  const read = (event) => { S.hover = event && where(event); panels.forEach(sayHover); wake(); };
+  panel.plot.addEventListener("pointermove", read);
+  panel.plot.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") read(null); }); // a finger is gone at once: what it asked stays
+  panel.plot.addEventListener("pointerdown", (event) => { pressed = [event.clientX, event.clientY]; if (event.pointerType === "touch") read(event); }, true);
   document.addEventListener("pointerup", (event) => { // a click puts the slider there; a drag is a zoom
     const here = pressed && Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) < 4 ? where(event) : null;
     pressed = null;

@@ -2,7 +2,7 @@
 
 const SAMPLER_COLOURS = { ddim: "#0072b2", ddpm: "#6b7280", pndm: "#cc79a7", "dpm++": "#e69f00", unipc: "#009e73", heun: "#56b4e9", euler: "#8c6d1f" };
 const LOOKS = {
-  exact: "The exact denoiser of the cloud, a little blurred, makes no mistake: what is left is the sampler’s own. Where the steps end near no noise (EDM, or Karras spacing), first-order samplers (DDIM, Euler) fall along slope −1, second-order ones (DPM-Solver++, UniPC, Heun) along −2. On linear, scaled linear and cosine the last jump, to x̂0, is what one sees: first order whatever the sampler.",
+  exact: "The exact denoiser of the cloud, a little blurred, makes no mistake: what is left is the sampler’s own. Where the steps end near no noise (EDM, or Karras spacing), first-order samplers (DDIM, Euler) fall along slope −1, second-order ones (DPM-Solver++, UniPC, Heun) along −2. On the others the last jump, to x̂0, starts where noise is left and is what one sees of the better samplers: along −½ on Laplace, less than −1 on scaled linear, −1.5 on linear and cosine.",
   toy: "A small network is trained on each schedule first, some seconds each. Its own mistakes make a floor of their own: more calls stop helping.",
   mnist: "The model that ships. Fréchet distance of a reader’s features, and its floor at this number of digits. Minutes on one core: choose few samplers.",
 };
@@ -41,15 +41,15 @@ function measuring(on) {
 const qualityActions = {
   measure() {
     const cards = good(), samplers = all(".pg-samplers input:checked").map((box) => box.value);
-    S.chart = { ...S.chart, points: [], floor: null, cards: cards.map((card) => ({ name: shortName(card), title: card.curves.meta.title, line: lineOf(card) })), asked: Date.now() };
+    S.chart = { ...S.chart, denoiser: find(".pg-denoiser").value, points: [], floor: null, cards: cards.map((card) => ({ name: shortName(card), title: card.curves.meta.title, line: lineOf(card) })), asked: Date.now() };
     measuring(true); qualityWord("Starting …"); drawFacets();
-    trigger("measure", { asked: S.chart.asked, denoiser: find(".pg-denoiser").value, cloud: find(".pg-quality-cloud").value, seed: Number(find(".pg-seed").value),
+    trigger("measure", { asked: S.chart.asked, denoiser: S.chart.denoiser, cloud: find(".pg-quality-cloud").value, seed: Number(find(".pg-seed").value),
       samplers, schedules: cards.map((card) => card.curves.meta.config) });
   },
   stop() {
     trigger("stop", {});
     S.chart.asked = null; // what is on its way comes too late
-    measuring(false); qualityWord(`Stopped: ${S.chart.points.length} points.`);
+    measuring(false); qualityWord(`Stopped: ${S.chart.points.length} point${S.chart.points.length === 1 ? "" : "s"}.`);
   },
   chart_csv() {
     const head = ["schedule", "sampler", "calls", "error", "distance", "seconds", "note"], { points, cards, floor } = S.chart;
@@ -74,7 +74,7 @@ function onMeasured(meta) { // all points so far: messages may be overtaken, the
 // --- the charts: small multiples on the same axes -----------------------------------------------------------------------------
 
 function facetsNow() { // [{title, lines: [{color, dash, name, points}]}]
-  const { points, cards, facet } = S.chart, { samplers } = S.scene.meta, names = Object.keys(samplers).filter((name) => points.some((p) => p.sampler === name));
+  const { points, cards, facet } = S.chart, { samplers, chart_samplers: order } = S.scene.meta, names = order.filter((name) => points.some((p) => p.sampler === name));
   const line = (name, colour, some) => ({ name, ...colour, points: some });
   if (facet === "sampler") return names.map((name) => ({ title: samplers[name].title, lines: cards.map((card, k) => line(card.name, card.line, points.filter((p) => p.sampler === name && p.schedule === k))) }));
   return cards.map((card, k) => ({ title: card.name, lines: names.map((name) => line(samplers[name].title, { color: SAMPLER_COLOURS[name], dash: "solid" }, points.filter((p) => p.sampler === name && p.schedule === k))) }));
@@ -84,10 +84,12 @@ function drawFacets() {
   facets.dataset.points = S.chart.points.length;
   find("[data-do=chart_csv]").disabled = !S.chart.points.length;
   if (!plotly || !root.offsetParent) return;
-  const { figure, floor } = S.chart, groups = S.chart.points.length ? facetsNow() : [{ title: "Press Measure: error against network calls, sampler by sampler", lines: [] }];
+  const { figure, floor, denoiser } = S.chart, groups = S.chart.points.length ? facetsNow() : [{ title: "Press Measure: error against network calls, sampler by sampler", lines: [] }];
   const has = (p) => p[figure] != null && p[figure] > 0, seen = S.chart.points.filter(has), colours = ink();
   const values = [...seen.map((p) => p[figure]), ...(figure === "distance" && floor ? [floor] : [])].map(Math.log10);
   const y = values.length ? [Math.floor(Math.min(...values) * 2) / 2 - 0.1, Math.ceil(Math.max(...values) * 2) / 2 + 0.1] : [-3, 0.5], x = [Math.log10(2.6), Math.log10(170)];
+  const ticks = y[1] - y[0] > 2 ? { dtick: 1, exponentformat: "power" } : { tickvals: [-6, -5, -4, -3, -2, -1, 0, 1, 2, 3].flatMap((k) => [1, 2, 5].map((m) => m * 10 ** k)), tickformat: "~g" };
+  const unit = figure === "distance" && denoiser === "mnist" ? "Fréchet distance" : `${figure}, cloud’s units`;
   while (facets.children.length < groups.length) facets.append(make("figure", {}, make("figcaption"), make("div", { className: "pg-facet" }), make("p", { className: "pg-small pg-facet-note" })));
   while (facets.children.length > groups.length) { plotly.purge(facets.lastChild.children[1]); facets.lastChild.remove(); }
   groups.forEach(({ title, lines }, k) => {
@@ -98,14 +100,16 @@ function drawFacets() {
     const guides = [];
     if (figure === "distance" && floor) guides.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: floor, y1: floor, line: { color: colours.faint, width: 1, dash: "dash" } });
     if (figure === "error" && seen.length) for (const order of [1, 2]) { const top = 10 ** (y[1] - 0.25); guides.push({ type: "line", x0: 10, x1: 100, y0: top, y1: top * 10 ** -order, line: { color: colours.faint, width: 1, dash: "dot" } }); }
-    const words = guides.map((guide, i) => ({ text: figure === "distance" ? "floor" : `slope −${i + 1}`, showarrow: false, font: { size: 10, color: colours.faint }, xanchor: "left", yanchor: "bottom",
+    const words = guides.map((guide, i) => ({ text: figure === "distance" ? `floor ${floor.toPrecision(2)}` : `slope −${i + 1}`, showarrow: false, font: { size: 10, color: colours.faint }, xanchor: "left", yanchor: "bottom",
       ...(figure === "distance" ? { xref: "paper", x: 0.01, y: Math.log10(floor) } : { x: Math.log10(30), y: y[1] - 0.25 - (i + 1) * Math.log10(3) + 0.02 }) }));
-    plotly.react(div, traces, { height: 260, width: facets.children[k].clientWidth, margin: { l: 44, r: 8, t: 4, b: 34 }, showlegend: false, hovermode: "closest", paper_bgcolor: "transparent", plot_bgcolor: "transparent", uirevision: `${figure} ${S.chart.facet}`,
+    plotly.react(div, traces, { height: 260, width: facets.children[k].clientWidth, margin: { l: 58, r: 8, t: 4, b: 34 }, showlegend: false, hovermode: "closest", paper_bgcolor: "transparent", plot_bgcolor: "transparent", uirevision: `${figure} ${S.chart.facet}`,
       font: { family: FONT, color: colours.text, size: 11 }, shapes: guides, annotations: words,
       xaxis: { ...axis(colours), type: "log", range: x, tickvals: [4, 8, 16, 32, 64, 128], title: { text: "network calls", standoff: 4, font: { size: 11 } } },
-      yaxis: { ...axis(colours), type: "log", range: y, dtick: 1, exponentformat: "power" } }, { ...CONFIG, doubleClick: "reset" });
+      yaxis: { ...axis(colours), type: "log", range: y, ...ticks, title: { text: unit, standoff: 2, font: { size: 10 } } } }, { ...CONFIG, doubleClick: "reset" });
     const missing = [...new Set(lines.flatMap((l) => l.points.filter((p) => p.note).map((p) => `${l.name}, ${p.budget} calls: ${p.note}`)))];
-    note.textContent = missing.length ? `${missing[0]}${missing.length > 1 ? ` (and ${missing.length - 1} more left out)` : ""}` : "";
+    const noisy = [...new Set(lines.flatMap((l) => l.points.filter((p) => !p.note && p[figure] == null).map((p) => S.scene.meta.samplers[p.sampler].title)))].join(", "), first = S.chart.facet === "sampler" || k === 0;
+    note.textContent = [first && noisy && `${noisy} adds noise at every step and so ends elsewhere than the exact path: see its distance to the data.`,
+      missing.length && `${missing[0]}${missing.length > 1 ? ` (and ${missing.length - 1} more left out)` : ""}`].filter(Boolean).join(" ");
     note.title = missing.join("\n");
   });
   find(".pg-quality-legend").replaceChildren(...groups[0].lines.map(({ name, color }) => {
@@ -158,7 +162,9 @@ function fillUses() { // the tabs that take a schedule
     button.dataset.take = name;
     button.addEventListener("click", () => {
       const card = chosenCard();
-      if (card) trigger("use", { where: name, config: card.curves.meta.config, sampling: S.sampling });
+      if (!card) return;
+      S.leaving = true;
+      trigger("use", { where: name, config: card.curves.meta.config, sampling: S.sampling });
     });
     return button;
   }));

@@ -10,8 +10,8 @@ async function refreshSteps() { // for the schedules and the sampler as they are
   if (mine !== stepsAsked) return;
   const bad = answer.wrong || null;
   if (!bad) cards.forEach((card, k) => { const visit = answer.visits[k]; card.refused = visit.wrong || ""; if (!visit.wrong) card.visits = visit; else card.visits = null; });
-  const refused = cards.filter((card) => card.refused);
-  for (const card of cards) setCardText(card, ".pg-card-refused", card.refused ? `${S.scene.meta.samplers[S.sampling.sampler].title}: ${card.refused}` : "");
+  const refused = cards.filter((card) => card.refused), sampler = S.scene.meta.samplers[S.sampling.sampler].title;
+  for (const card of cards) setCardText(card, ".pg-card-refused", card.refused ? (card.refused.startsWith(sampler) ? card.refused : `${sampler}: ${card.refused}`) : "");
   say(bad || (refused.length ? `${refused.map(shortName).join(", ")}: no steps. ${refused[0].refused}` : ""), true);
   for (const name of [".pg-sampler", ".pg-steps-k", ".pg-spacing"]) find(name).setAttribute("aria-invalid", !!bad || (name === ".pg-sampler" && refused.length > 0));
   if (bad) return; // the last good steps stay

@@ -145,5 +145,7 @@ def test_clip_says_what_it_cannot_paint(caption, steps):
 
 
 def test_the_table_has_a_limit():
-    with pytest.raises(ClipError, match="captions"):
+    with pytest.raises(ClipError, match="Write a caption to compare with"):
         similarity(torch.rand(1, 3, 32, 32), [])
+    with pytest.raises(ClipError, match="1 to 16 pictures and 1 to 16 captions"):
+        similarity(torch.rand(1, 3, 32, 32), ["a six"] * 17)

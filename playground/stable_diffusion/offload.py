@@ -1,0 +1,46 @@
+"""Model offload: the parts of a shared model travel to the GPU and back, and never from under somebody's step."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+Step = TypeVar("Step")
+
+
+class Offload:
+    """Runs on one offloaded pipeline of diffusers: its parts move while a step computes, and when a run is over."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+        self._computing = threading.Lock()
+        self._over = False  # a run has ended since the parts were last brought back
+
+    def run(self, steps: Iterator[Step]) -> Iterator[Step]:
+        """The same steps, one at a time whoever's they are; whatever ends them, the parts go back to main memory as
+        soon as nobody's step computes.
+        """
+        try:
+            while True:
+                with self._computing:
+                    try:
+                        step = next(steps)
+                    except StopIteration:
+                        return
+                self._bring_back()
+                yield step
+        finally:
+            self._over = True
+            self._bring_back()
+
+    def _bring_back(self) -> None:
+        """Unless a step computes: then whoever computes it comes here next. Nobody waits, for a run may be closed by a
+        server's event loop, or by the garbage collector in the middle of that very step.
+        """
+        while self._over and self._computing.acquire(blocking=False):
+            try:
+                self._over = False
+                self._pipeline.maybe_free_model_hooks()
+            finally:
+                self._computing.release()
