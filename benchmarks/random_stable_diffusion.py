@@ -30,7 +30,7 @@ def random_pipeline(widths: tuple[int, int, int, int], text_width: int, vae_widt
         hidden_size=text_width,
         intermediate_size=4 * text_width,
         num_hidden_layers=12,
-        num_attention_heads=4,
+        num_attention_heads=max(1, text_width // 64),
         max_position_embeddings=TOKENS,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

@@ -115,10 +115,10 @@ def check(name: str, base_config: Mapping[str, Any], steps: int) -> None:
         raise SchedulerError(f"{steps} steps do not fit into a schedule of T = {trained}: take {trained} at most.")
     # Heun and DPM2 keep to the table, and ask twice on purpose; with few steps, no two timesteps are one.
     if kind.order == 1 and 2 * steps > trained and not _fits(_built(name, base_config, steps)):
-        most = next(n for n in range(steps - 1, 0, -1) if _fits(_built(name, base_config, n)))
+        most = next((n for n in range(steps - 1, 0, -1) if _fits(_built(name, base_config, n))), None)
         raise SchedulerError(
             f"{kind.title} with {steps:,} steps would leave the schedule of T = {trained:,}, or ask twice at one place "
-            f"of it: take {most:,}."
+            f"of it: take {'another scheduler' if most is None else f'{most:,}'}."
         )
 
 

@@ -22,6 +22,7 @@ from playground.diffusion.schedule_config import TITLES, ScheduleConfig
 from playground.diffusion.schedules import ScheduleError
 from playground.schedules.learned import learn
 from playground.schedules.quality import CallProgress, ChartConfig, ChartError, ChartPoint, floor, measure
+from playground.sessions import FullHouse
 from playground.stable_diffusion.line import Line, Waiting
 from playground.turns import TURNS, in_turns
 from playground.ui.common import MATHS, QUIET, REFUSALS, Update, lay_out_code
@@ -32,6 +33,7 @@ from playground.ui.live.wire import pack
 TOLD_EVERY = 0.2  # seconds between two messages of a run
 LEARNING_STEPS = 400
 MOST_CHARTS = 4  # measured at a time
+MOST_LEARNERS = 8  # at a time, those included who wait for their turn
 UNITS = {"exact": "points", "toy": "points", "mnist": "digits"}
 
 
@@ -65,7 +67,7 @@ class SchedulesTab:
         self.stage.learn(
             self._learn,
             outputs=[self.news],
-            concurrency_limit=None,  # _learn itself says how many are before it; a queue would be mute
+            concurrency_limit=None,  # _learn itself says how many are before it, or too many; a queue would be mute
             **QUIET,
         )
         measuring = self.stage.measure(
@@ -96,7 +98,7 @@ class SchedulesTab:
             config = ScheduleConfig.from_dict(event._data.get("config"))
             taken = self.takers[name].take(config, sampling_of(event._data.get("sampling")), request, *inputs[name])
             return {self.tabs: gr.Tabs(selected=name), **taken}
-        except REFUSALS as refusal:
+        except (*REFUSALS, FullHouse) as refusal:
             return {self.news: _message("carried", wrong=str(refusal))}
 
     def _learn(self, event: gr.EventData) -> Iterator[str]:
@@ -104,6 +106,8 @@ class SchedulesTab:
         data = event._data
         card = _whole(data.get("card"))
         try:
+            if len(self.learners) >= MOST_LEARNERS:
+                raise ChartError(f"{MOST_LEARNERS} schedules are being learned, the most there may be. Try again soon.")
             base = ScheduleConfig.from_dict(data.get("config"))
             cloud = str(data.get("cloud"))
             begun = False
@@ -185,7 +189,9 @@ def _points(config: ChartConfig, points: list[dict[str, Any]]) -> Iterator[tuple
 def _now_and_then(events: Iterator[Any]) -> Iterator[Any]:
     """The first, the last, and between them no more than one in TOLD_EVERY seconds."""
     told, kept = -TOLD_EVERY, None
-    for kept in events:
+    for event in events:
+        if kept is None or not isinstance(event, Waiting):  # a step not told yet, maybe the last one, says more
+            kept = event
         if time.monotonic() - told >= TOLD_EVERY:
             yield kept
             told, kept = time.monotonic(), None

@@ -32,12 +32,8 @@ if TYPE_CHECKING:
     from playground.ui.stable_diffusion_tab import StableDiffusionTab
 
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-home"}
-# What the stage shows: the picture chosen in the gallery, by its number; else the seed of the one that is large.
-CHOSEN = """() => {
-  const find = (selector) => document.querySelector(`.pg-diffusion ${selector}`);
-  const number = find(".pg-shelf [aria-selected=true]")?.dataset.id ?? "-";
-  return [`${number} ${find("[data-stat=seed]")?.textContent ?? ""}`];
-}"""
+# The number of the picture that is chosen on the stage or in the gallery; nothing while none is finished.
+CHOSEN = """() => [document.querySelector("[data-testid=diffusion-live]").dataset.picture ?? ""]"""
 
 
 class Gallery:
@@ -161,21 +157,12 @@ class Gallery:
 
     def _script(self, chosen: Any, request: gr.Request) -> Update:
         def take(desk: Desk, _: Strip) -> Update:
-            return {self.lines: scripts(_on_show(desk, chosen).parameters)}
+            if not desk.gallery:
+                raise RequestError("Draw a whole picture first.")
+            kept = self._kept(request, {"id": chosen}) if chosen else desk.gallery[-1]
+            return {self.lines: scripts(kept.parameters)}
 
         return self._attempt(request, take)
-
-
-def _on_show(desk: Desk, chosen: Any) -> Kept:
-    """The picture that CHOSEN names: by its number in the gallery or, the newest that has it, by its seed; else the
-    last. Raises RequestError.
-    """
-    if not desk.gallery:
-        raise RequestError("Draw a whole picture first.")
-    number, _, seed = str(chosen).partition(" ")
-    named = [kept for kept in desk.gallery if str(kept.number) == number]
-    seeded = [kept for kept in desk.gallery if str(kept.parameters.request.seeds[0]) == seed]
-    return (named or seeded or desk.gallery)[-1]
 
 
 def settings(made: Request, model: str) -> Wish:

@@ -19,6 +19,7 @@ from playground.stable_diffusion.line import Waiting
 from playground.stable_diffusion.models import Loaded
 from playground.stable_diffusion.picture import Kind
 from playground.stable_diffusion.schedulers import SCHEDULERS
+from playground.turns import TURNS
 from playground.ui.common import Update
 from playground.ui.live.diffusion import pack_begin, pack_cell, pack_end, pack_news, pack_tokens, tokens_meta
 from playground.ui.stable_diffusion_knobs import Wish, in_words, read_axis
@@ -94,7 +95,8 @@ class Tally:
         words = said(request.prompt) if self.judged else None
         if words is None or step.images is None:
             return ""
-        reading = read(step.images[0])
+        with TURNS.work():
+            reading = read(step.images[0])
         self.right[words.unseen].append(not reading.wrong(words))
         return reading.in_words(words)
 

@@ -29,7 +29,7 @@ from playground.ui.live.diffusion import (
 )
 from playground.ui.stable_diffusion_beginning import BeginningPart
 from playground.ui.stable_diffusion_clip import ClipCorner
-from playground.ui.stable_diffusion_experiments import OWN, Experiments
+from playground.ui.stable_diffusion_experiments import Experiments
 from playground.ui.stable_diffusion_gallery import Gallery
 from playground.ui.stable_diffusion_grid import draw_grid
 from playground.ui.stable_diffusion_knobs import GROUPS, KNOBS, Begin, Wish, calls_in_words
@@ -120,7 +120,8 @@ class StableDiffusionTab:
         self.knobs = [*words, *(self.controls[knob.path] for knob in KNOBS)]
         shown = [stage, self.model_channel, self.tokens, self.news, self.files, *self.notices.values()]
         self.all = [*shown, *self.knobs, *self.beginning.parts, *self.experiments.parts, self.brought]
-        self.takes = [self.news, self.brought, self.controls["scheduler"], self.controls["steps"]]
+        taken = [self.controls["scheduler"], self.controls["steps"], *self.experiments.parts]
+        self.takes = [self.news, self.brought, *taken]
         asking: dict[str, Any] = {"inputs": self.knobs, "outputs": self.all, **DRAW}
         stage.ready(self._ready, **asking)
         stage.draw(self._draw, **asking)
@@ -239,7 +240,7 @@ class StableDiffusionTab:
         height, width = picked.image.shape[-2:]
         wish = dataclasses.replace(Wish.read(values), begin=begin, height=height, width=width)
         turned: Update = {self.controls[name]: getattr(wish, name) for name in ("begin", "height", "width")}
-        yield {**turned, **self.beginning.shown(show, begin), self.experiments.choice: OWN}
+        yield {**turned, **self.beginning.shown(show, begin), **self.experiments.left(wish.model)}
         yield from self._work(request, wish, {})
 
     def _failed(self, request: gr.Request, why: Exception) -> Update:
@@ -280,6 +281,7 @@ class StableDiffusionTab:
             return {self.news: pack_news("There is nothing smaller to take.", wrong=True)}
         each = show.smaller
         taken: Update = {self.controls[name]: getattr(each, name) for name in ("images", "height", "width")}
+        taken |= self.experiments.left(show.model or self.default.model)
         return taken | {self.news: pack_news("Smaller now: press Draw.", smaller=False)}
 
     # --- from the Schedules tab ----------------------------------------------------------------------------------
@@ -307,4 +309,4 @@ class StableDiffusionTab:
         possible = allowed(load(trained.name).scheduler_config) if in_memory(trained.name) else tuple(SCHEDULERS)
         if sampling.sampler in possible:
             taken[self.controls["scheduler"]] = sampling.sampler
-        return {self.news: pack_news(said), self.brought: notice(said), **taken}
+        return {self.news: pack_news(said), self.brought: notice(said), **taken, **self.experiments.left(trained.name)}

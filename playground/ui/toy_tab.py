@@ -26,6 +26,7 @@ from playground.ui.toy_knobs import GROUPS, KNOBS
 from playground.ui.toy_training import ASIDE, ToyTraining, idle, still
 
 MIXED = "mixed"  # a recipe with knobs turned
+CLASS = next(knob for knob in KNOBS if knob.path == "label")
 Change = Callable[[Visitor], str | None]  # a word on what happened; None when there was nothing to do
 
 
@@ -170,7 +171,7 @@ class ToyTab:
         lab = visitor.lab
         with visitor.changes.work():  # the answer too: of two answers, the later one has both changes
             try:
-                old, message = lab.config, change(visitor)
+                old, classes, message = lab.config, lab.cloud.classes, change(visitor)
             except REFUSALS as refusal:
                 unmoved = KNOBS if knob is None else [] if dragged else [knob]
                 return {self.notices[group]: notice(str(refusal), wrong=True), **self._knobs(lab, unmoved)}
@@ -180,7 +181,8 @@ class ToyTab:
                 return self._show(visitor, group, message)
             moved = [k for k in KNOBS if k is not knob and k.value(lab.config) != k.value(old)]
             itself = [] if dragged or knob.value(lab.config) == said else [knob]
-            return self._show(visitor, group, message, [*moved, *itself])
+            named = [] if lab.cloud.classes == classes else [CLASS]  # the same choice, among other names
+            return self._show(visitor, group, message, [*moved, *itself, *named])
 
     def take_schedule(
         self, config: ScheduleConfig, sampling: SamplingConfig, request: gr.Request, *values: Any

@@ -29,12 +29,12 @@ class DiffusionPage(ToyPage):
         """Where one writes what to draw."""
         return self.page.get_by_role("textbox", name="prompt", exact=True)
 
-    def finished_by(self, action: Callable[[], None], runs: int = 1) -> None:
+    def finished_by(self, action: Callable[[], None], runs: int = 1, within: float = WAIT_MS) -> None:
         """Wait until `action` has brought so many more runs, and the last one has ended."""
         goal = self.data("runs") + runs
         action()
-        self.until("(c, goal) => Number(c.dataset.runs) >= goal && Number(c.dataset.done) > 0", goal)
-        self.until(FINISHED)
+        self.until("(c, goal) => Number(c.dataset.runs) >= goal && Number(c.dataset.done) > 0", goal, within)
+        self.until(FINISHED, within=within)
         self.still()
 
     def draw(self, prompt: str) -> None:

@@ -1,6 +1,7 @@
 """Side by side: sweeps and grids fill in, two prompts share their noise, and what cannot be is said."""
 
 from tests.browser.diffusion_page import FINISHED, DiffusionPage, differ
+from tests.browser.toy_page import WAIT_MS
 
 pytest_plugins = ["tests.browser.fixtures"]
 
@@ -22,6 +23,19 @@ def test_a_sweep_fills_in_and_a_cell_gives_its_settings(diffusion: DiffusionPage
     assert diffusion.button("One prompt").get_attribute("aria-pressed") == "true", "Draw makes this one again"
     (large,) = diffusion.places("kept")
     assert large["width"] > 1.5 * cells[2]["width"]
+
+
+def test_an_experiment_is_drawn_and_pairs_never_seen_are_framed(diffusion: DiffusionPage) -> None:
+    diffusion.finished_by(lambda: diffusion.choose("experiment", "4 · Never seen"), within=4 * WAIT_MS)  # 525 calls
+    diffusion.notice("These pairs of digit and colour it never saw").wait_for()
+    assert diffusion.data("cells") == 25
+    picture, framed = diffusion.picture(), []
+    for cell in diffusion.places("cell"):
+        x, y, width = (round(cell[name]) for name in ("x", "y", "width"))
+        edge = picture[y + 1, x : x + width].astype(int)
+        if min((edge.min(1) > 240).mean(), (edge.max(1) < 15).mean()) > 0.25:  # white and black dashes
+            framed.append((cell["row"], cell["column"]))
+    assert len(framed) == len({row for row, _ in framed}) == len({column for _, column in framed}) == 5
 
 
 def test_two_prompts_on_the_same_noise(diffusion: DiffusionPage) -> None:

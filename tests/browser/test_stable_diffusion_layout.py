@@ -14,6 +14,8 @@ STICKING_OUT = """() => {
     .map((e) => [e.className || e.tagName, e.getBoundingClientRect()])
     .filter(([, box]) => box.left < diagram.left - 1 || box.right > diagram.right + 1).map(([name]) => name);
 }"""
+FITTED = """(width) => innerWidth === width
+  && document.querySelector(".pg-diagram").dataset.wide === String(document.querySelector(".pg-flow").clientWidth)"""
 SCROLLED = """() => ["html", "body", ".gradio-container", ".pg-flow"].map((one) => document.querySelector(one))
   .map((e) => [e.scrollLeft, e.scrollWidth - e.clientWidth])"""
 
@@ -21,6 +23,7 @@ SCROLLED = """() => ["html", "body", ".gradio-container", ".pg-flow"].map((one) 
 def test_the_diagram_gives_way_to_the_window(diffusion: DiffusionPage) -> None:
     for width in (1440, 1366, 1280, 1024, 920, 390):
         diffusion.page.set_viewport_size({"width": width, "height": 800})
+        diffusion.page.wait_for_function(FITTED, arg=width)
         diffusion.page.evaluate(TWO_FRAMES)
         diffusion.page.locator("[data-thumb=picture]").locator("..").focus()  # the last, at the very right
         assert diffusion.page.evaluate(STICKING_OUT) == [], width

@@ -18,9 +18,10 @@ from playground.diffusion.schedule_config import KNOBS_OF, ScheduleConfig
 from playground.diffusion.schedules import ScheduleError
 from playground.schedules.curves import CURVES, curves
 from playground.schedules.quality import ChartError
+from playground.stable_diffusion.line import Waiting
 from playground.ui.explain_schedules import HOW_IT_WORKS, RUNNING_CODE
 from playground.ui.live import schedules as live
-from playground.ui.schedules_tab import MOST_CHARTS, SchedulesTab, Taker, _now_and_then, chart_of
+from playground.ui.schedules_tab import MOST_CHARTS, MOST_LEARNERS, SchedulesTab, Taker, _now_and_then, chart_of
 
 QUESTIONS = (live.read_curves, live.read_steps, live.read_stroke, live.read_code, live.read_files)
 PNDM = {"sampler": "pndm", "steps": 10, "spacing": "leading"}
@@ -159,13 +160,13 @@ def test_who_has_to_wait_to_learn_is_told_how_many_are_before() -> None:
 
     def long_step() -> Iterator[None]:
         begun.set()
-        let_go.wait()
+        assert let_go.wait(30)
         yield
 
     other = threading.Thread(target=lambda: list(tab.learners.run(long_step())))
     other.start()
     try:
-        begun.wait()
+        assert begun.wait(30)
         messages = learnt(tab, card=3)
         waiting = next(messages)
         assert (waiting["card"], waiting["waiting"]) == (3, "Next in line: one run is before yours.")
@@ -176,6 +177,21 @@ def test_who_has_to_wait_to_learn_is_told_how_many_are_before() -> None:
     assert first["step"] == 0
     assert (last["card"], last["done"]) == (3, True)
     assert len(tab.learners) == 0
+
+
+def test_one_learner_too_many_is_told_so_at_once() -> None:
+    tab = tab_with()
+    running = [tab.learners.run(iter([None, None])) for _ in range(MOST_LEARNERS)]
+    for run in running:
+        next(run)
+    (refused,) = learnt(tab, card=3)
+    assert "8 schedules are being learned" in refused["wrong"]
+    running[0].close()  # type: ignore[attr-defined]
+    assert "wrong" not in next(learnt(tab, card=3))
+
+
+def test_a_step_is_told_although_others_are_waited_for() -> None:
+    assert [*_now_and_then(iter(["first", "last", Waiting(1)]))] == ["first", "last"]
 
 
 def test_one_chart_too_many_is_told_so_at_once() -> None:

@@ -73,7 +73,17 @@ def test_the_contact_sheet_has_every_step(tab: StableDiffusionTab) -> None:
     update = tab.home._sheet(request)
     assert unpack(update[tab.files])[0]["name"] == "denoising-0.png"
     assert "Draw something first" in tab.home._sheet(page(tab))[tab.notices["Home"]]
-    assert "StableDiffusionPipeline" in tab.home._script("-", request)[tab.home.lines]
+
+
+def test_the_code_is_that_of_the_chosen_picture(tab: StableDiffusionTab) -> None:
+    request, desk = drawn(tab)
+    first, second, *_ = desk.gallery
+    codes = {number: tab.home._script(number, request) for number in ("", str(first.number), str(second.number))}
+    assert all("StableDiffusionPipeline" in code[tab.home.lines] for code in codes.values())
+    assert codes[""] == tab.home._script(str(desk.gallery[-1].number), request)
+    assert codes[str(first.number)] != codes[str(second.number)]
+    for nothing in ("999999", "-", "1 2"):
+        assert set(tab.home._script(nothing, request)) == {tab.notices["Home"]}
 
 
 def test_clip_compares_only_what_is_there(tab: StableDiffusionTab) -> None:

@@ -46,6 +46,14 @@ def test_a_refused_knob_gives_way_when_let_go_of(tab: ToyTab) -> None:
     assert turned(tab, STEPS, 0)[tab.controls[STEPS.path]] == before
 
 
+def test_another_cloud_brings_the_names_of_its_classes(tab: ToyTab) -> None:
+    cloud = next(knob for knob in GROUPS["Data"] if knob.path == "dataset")
+    answer = tab._turning(cloud, "Data", dragged=False)("pinwheel", REQUEST)
+    names = [name for name, _ in answer[tab.controls["label"]].choices]
+    assert names == ["all", *tab.sessions.known(REQUEST.session_hash).lab.cloud.classes]
+    assert len(names) == 6
+
+
 def test_of_two_answers_the_later_one_has_both_changes(tab: ToyTab) -> None:
     lab, answers = tab.sessions.known(REQUEST.session_hash).lab, []
 
@@ -56,7 +64,7 @@ def test_of_two_answers_the_later_one_has_both_changes(tab: ToyTab) -> None:
 
     with TURNS.work():  # so that the first answer, which draws samples anew, has to wait
         first = turn(STEPS, 30)
-        while not TURNS.wanted:
+        while first.is_alive() and not TURNS.wanted:
             time.sleep(0.001)
         second = turn(SCALE, 3.0)
         time.sleep(0.05)

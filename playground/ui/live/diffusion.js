@@ -27,6 +27,7 @@ function words() {
   setText(".pg-readout", step ? (meta.t < 0 ? "the picture" : `t = ${Math.round(meta.t)} · ᾱ = ${(meta.alpha ** 2).toFixed(2)}`) : "");
   slider.setAttribute("aria-valuetext", step ? `${standing(slot)}, ${Math.round(100 * (1 - meta.alpha ** 2))} % noise` : "nothing drawn yet");
   canvas.dataset.k = S.k;
+  canvas.dataset.picture = chosenPicture() ?? "";
   diagram();
 }
 
@@ -177,7 +178,7 @@ function placeAt(event) {
   return S.places.findLast((p) => x >= p.x && y >= p.y && x < p.x + p.width && y < p.y + p.height);
 }
 canvas.addEventListener("pointermove", (event) => { // what a grid's picture is of, and what the judge reads in it
-  const hit = placeAt(event), cell = hit && hit.kind === "cell" && S.run.grid.cells.get(`${hit.row},${hit.column}`);
+  const hit = placeAt(event), cell = hit && hit.kind === "cell" && S.run.grid?.cells.get(`${hit.row},${hit.column}`); // painted a frame ago
   canvas.title = (cell && cell.meta.words) || "";
 });
 canvas.addEventListener("click", (event) => {
@@ -190,7 +191,7 @@ canvas.addEventListener("click", (event) => {
   }
   if (hit.kind === "cell") {
     S.cell = `${hit.row},${hit.column}`;
-    const cell = S.run.grid.cells.get(S.cell);
+    const cell = S.run.grid?.cells.get(S.cell);
     if (cell && cell.meta.id && !S.drawing) { show("one"); select(cell.meta.id); say(cell.meta.words); trigger("use", { id: cell.meta.id }); return; } // Draw then makes this one
   }
   select(null);
