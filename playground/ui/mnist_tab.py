@@ -116,9 +116,12 @@ class MnistTab:
 
     def _ready(self, request: gr.Request, *values: Any) -> Iterator[Update]:
         try:
-            desk = self.sessions.visitor(str(request.session_hash)).digits
-            yield {self.scene: packed_scene(desk, wishes(values))}
-            yield {self.path: packed_first_run(), self.news: pack_news(f"Shown: {FIRST_TITLE}", sampling=False)}
+            desk, wish = self.sessions.visitor(str(request.session_hash)).digits, wishes(values)
+            yield {self.scene: packed_scene(desk, wish)}
+            said = f"Shown: {FIRST_TITLE}"
+            if wish.schedule == CUSTOM:  # brought before this tab was first opened
+                said += ". Press Generate to draw on the schedule brought from Schedules."
+            yield {self.path: packed_first_run(), self.news: pack_news(said, sampling=False)}
         except (*REFUSALS, FullHouse) as refusal:
             yield {self.news: pack_news(str(refusal), wrong=True)}
 

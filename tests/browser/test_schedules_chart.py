@@ -134,7 +134,8 @@ def test_the_toy_lab_and_mnist_take_it(schedules: SchedulesPage) -> None:
     digits = page.locator("canvas[data-testid=digits-live]")
     digits.wait_for()
     # What was drawn beforehand comes after the first picture, and takes the slider with it as it begins to play.
-    page.locator(".pg-status:visible", has_text="drawn beforehand").wait_for()
+    said = "drawn beforehand). Press Generate to draw on the schedule brought"
+    page.locator(".pg-status:visible", has_text=said).wait_for()
     expect(page.get_by_role("combobox", name="noise schedule").locator("visible=true")).to_have_value(
         "brought from Schedules"
     )

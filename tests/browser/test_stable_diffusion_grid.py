@@ -32,8 +32,9 @@ def test_an_experiment_is_drawn_and_pairs_never_seen_are_framed(diffusion: Diffu
     picture, framed = diffusion.picture(), []
     for cell in diffusion.places("cell"):
         x, y, width = (round(cell[name]) for name in ("x", "y", "width"))
-        edge = picture[y + 1, x : x + width].astype(int)
-        if min((edge.min(1) > 240).mean(), (edge.max(1) < 15).mean()) > 0.25:  # white and black dashes
+        edge = picture[y : y + 3, x : x + width].astype(int)  # two pixels of frame, wherever between pixels it begins
+        white, black = (edge.min(2) > 215).mean(1).max(), (edge.max(2) < 40).mean(1).max()
+        if min(white, black) > 0.25:  # dashes
             framed.append((cell["row"], cell["column"]))
     assert len(framed) == len({row for row, _ in framed}) == len({column for _, column in framed}) == 5
 
