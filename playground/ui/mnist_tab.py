@@ -106,7 +106,8 @@ class MnistTab:
         for path, control in self.controls.items():
             if path not in LIVE_KNOBS:
                 sampling.append(control.input(self._turned, trigger_mode="always_last", **asking))
-        stage.stop(self._stopped, outputs=[self.news], cancels=sampling, queue=False, **QUIET)
+        stopped = stage.stop(lambda: None, cancels=sampling, queue=False, **QUIET)
+        stopped.then(self._stopped, outputs=[self.news], **ASIDE)  # in the queue, behind what the run had said already
         LiveTraining(self.sessions, stage, self.notices["Live training"], self.draws_with, knobs)
 
     # --- what the page shows -------------------------------------------------------------------------------------

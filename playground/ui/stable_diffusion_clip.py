@@ -33,7 +33,9 @@ class ClipCorner:
             self.corner = clip_corner()
         self.corner.compare(self._compare, outputs=[self.corner], **LONG)
         painting = self.corner.paint(self._paint, outputs=[self.corner], **LONG)
-        self.corner.stop(lambda: pack_word("Stopped."), outputs=[self.corner], cancels=[painting], queue=False, **QUIET)
+        stopped = self.corner.stop(lambda: None, cancels=[painting], queue=False, **QUIET)
+        # In the queue, behind what the run had said already
+        stopped.then(lambda: pack_word("Stopped."), outputs=[self.corner], concurrency_limit=8, **QUIET)
 
     def _compare(self, request: gr.Request, event: gr.EventData) -> str:
         try:

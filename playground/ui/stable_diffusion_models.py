@@ -93,7 +93,8 @@ class ModelPart:
                 return
             wish, lab = Wish.of(name), StableDiffusionLab(name)
             tells = self.pace.in_words(lab.loaded, wish.request(lab, wish.prompt))
-            yield {**tab.put(wish), tab.news: pack_news(f"{lab.loaded.model.title} is ready. {tells}", drawing=False)}
+            ready = pack_news(f"{lab.loaded.model.title} is ready. {tells}", drawing=False)
+            yield {**tab.put(wish), tab.notices["Model"]: notice(lab.loaded.plan.words), tab.news: ready}
         except REFUSALS as refusal:
             yield {**tab.refused(refusal, "Model"), self.choice: before or tab.default.model}
 

@@ -113,9 +113,9 @@ class ToyTab:
                 if isinstance(control, gr.Slider):  # let go of: now a refused number has to give way
                     control.release(self._turning(knob, group, dragged=False), trigger_mode="multiple", **raw)
         measuring = self.measure.click(self._measure, outputs=[self.notices["Sampling"]], **LONG)
-        self.stop.click(
-            lambda: notice("Stopped."), outputs=[self.notices["Sampling"]], cancels=[measuring], queue=False, **QUIET
-        )
+        stopped = self.stop.click(lambda: None, cancels=[measuring], queue=False, **QUIET)
+        # In the queue, behind what the run had said already: the last word is this one.
+        stopped.then(lambda: notice("Stopped."), outputs=[self.notices["Sampling"]], **ASIDE)
 
     # --- what the page shows -------------------------------------------------------------------------------------
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import gradio as gr
 import pytest
+import torch
 
 from playground.sessions import Sessions
 from playground.turns import TURNS
 from playground.ui.knobs import Knob
+from playground.ui.live.stage import _shortened
 from playground.ui.toy_knobs import GROUPS
 from playground.ui.toy_tab import ToyTab
 
@@ -52,6 +54,11 @@ def test_another_cloud_brings_the_names_of_its_classes(tab: ToyTab) -> None:
     names = [name for name, _ in answer[tab.controls["label"]].choices]
     assert names == ["all", *tab.sessions.known(REQUEST.session_hash).lab.cloud.classes]
     assert len(names) == 6
+
+
+def test_long_arrows_are_shortened_and_keep_their_direction() -> None:
+    field = torch.tensor([[3.0, -4.0], [300.0, -400.0], [0.0, 0.0]])
+    torch.testing.assert_close(_shortened(field), torch.tensor([[3.0, -4.0], [4.8, -6.4], [0.0, 0.0]]))
 
 
 def test_of_two_answers_the_later_one_has_both_changes(tab: ToyTab) -> None:

@@ -20,7 +20,7 @@ from playground.ui.live.wire import Kind, pack
 HERE = Path(__file__).parent
 SCRIPTS = ("wire", "common", "charts", "toy_page", "toy_draw", "toy_words", "stage")
 SHOWN_POINTS = 1_500  # of the data; more would only make a darker blot
-ARROW_LIMIT = 8.0  # in units of the noise; beyond, an arrow's length is full anyway
+ARROW_LIMIT = 8.0  # in units of the noise; an arrow as long as that is full
 
 
 def script(*names: str) -> str:
@@ -111,11 +111,17 @@ def _study(study: Study) -> dict[str, tuple[torch.Tensor, Kind]]:
         "path_x": (study.path_x, "i16"),
         "path_x0": (study.path_x0, "i16"),
         "field_t": (study.field_t, "f32"),
-        "learned": (study.learned.clamp(-ARROW_LIMIT, ARROW_LIMIT), "i8"),
+        "learned": (_shortened(study.learned), "i8"),
         "by_t": (study.by_timestep.t, "f32"),
         "by_loss": (study.by_timestep.loss, "f32"),
         "by_floor": (study.by_timestep.floor, "f32"),
     }
     if study.exact is not None:
-        arrays["exact"] = (study.exact.clamp(-ARROW_LIMIT, ARROW_LIMIT), "i8")
+        arrays["exact"] = (_shortened(study.exact), "i8")
     return arrays
+
+
+def _shortened(field: torch.Tensor) -> torch.Tensor:
+    """Arrows (…, 2), none longer than ARROW_LIMIT; each points where it pointed."""
+    length = field.norm(dim=-1, keepdim=True)
+    return field * (ARROW_LIMIT / length.clamp_min(ARROW_LIMIT))
