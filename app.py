@@ -14,8 +14,8 @@ import torch
 
 from playground.sessions import Sessions
 from playground.settings import SETTINGS
-from playground.ui.live.schedules import PLOTLY
 from playground.ui.page import build, warm_up
+from playground.ui.schedules.stage import PLOTLY
 from playground.ui.theme import STYLE, theme
 
 torch.set_num_threads(SETTINGS.torch_threads)

@@ -32,7 +32,7 @@ def measure() -> TabFigures:
         page.wait_for_function(MOVES)
         moves = time.perf_counter() - began
         canvas = page.get_by_test_id("digits-live")
-        page.locator(".pg-digits [data-do=play]").click()
+        page.locator(".pg-mnist [data-do=play]").click()
         painted, requests = scrub(page, canvas)
         paths = int(canvas.get_attribute("data-paths") or 0)
         began = time.perf_counter()

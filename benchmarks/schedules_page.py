@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 
 from benchmarks.page import WARM_UP_SECONDS, main, open_page, scrub
 
-TURNS = 25
+COMPUTE_LOCK = 25
 FIRST = "() => Number(document.querySelector('[data-testid=schedules-live]')?.dataset.curves) > 0"
 # From the event on a slider to the frame after the last of six panels was drawn; the request is part of it.
 TURN = """async (turns) => {
@@ -58,7 +58,7 @@ def run() -> dict[str, Any]:
 
 def _turn(page: Page) -> dict[str, float]:
     """A knob turned, four schedules at T = 1000, six panels."""
-    taken = page.evaluate(TURN, TURNS)
+    taken = page.evaluate(TURN, COMPUTE_LOCK)
     whole, answered = zip(*taken, strict=True)
     return {
         "knob to repainted curves, median ms": round(statistics.median(whole), 1),

@@ -32,7 +32,7 @@ from playground.stable_diffusion.devices import measure, plan, synchronize
 from playground.stable_diffusion.lab import StableDiffusionLab
 from playground.stable_diffusion.models import CATALOGUE, Defaults, Loaded, Model
 from playground.stable_diffusion.request import Request
-from playground.ui.live.diffusion import pack_step
+from playground.ui.stable_diffusion.stage import pack_step
 
 PROMPT = "a red seven on a blue background"
 LARGE_SHARE, TINY_SHARE, TINY_SECONDS = 0.03, 0.35, 1.0  # the goals

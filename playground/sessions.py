@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from playground.mnist.desk import Desk
+from playground.fair_lock import FairLock
+from playground.mnist.session import MnistSession
 from playground.settings import SETTINGS, Settings
-from playground.stable_diffusion.desk import Desk as DiffusionDesk
+from playground.stable_diffusion.session import StableDiffusionSession
 from playground.toy import ToyLab
-from playground.toy.live import Control, Ruler
-from playground.turns import Turns
+from playground.toy.live import Control, DistanceMeter
 
 
 class FullHouse(RuntimeError):
@@ -28,31 +28,31 @@ class Visitor:
     """One open page: its labs, and the runs that are on, if any."""
 
     lab: ToyLab
-    ruler: Ruler
+    meter: DistanceMeter
     control: Control = field(default_factory=lambda: Control(paused=True))
     last_seen: float = field(default_factory=time.monotonic)
-    changes: Turns = field(default_factory=Turns)  # one after the other, in the order in which they were wished for
-    digits: Desk = field(default_factory=Desk)
-    diffusion: DiffusionDesk = field(default_factory=DiffusionDesk)
+    changes: FairLock = field(default_factory=FairLock)  # a visitor's changes, one at a time, first come first served
+    mnist: MnistSession = field(default_factory=MnistSession)
+    stable_diffusion: StableDiffusionSession = field(default_factory=StableDiffusionSession)
 
     @property
     def training(self) -> bool:
         """Whether a run is on in any lab, as far as anyone has asked."""
-        return not (self.control.paused and self.digits.control.paused)
+        return not (self.control.paused and self.mnist.control.paused)
 
     @property
     def at_work(self) -> bool:
         """Whether something trains or is being drawn: no time to be sent away."""
-        return self.training or self.diffusion.runs > 0
+        return self.training or self.stable_diffusion.runs > 0
 
     @property
     def busy(self) -> bool:
         """Whether there is something to lose."""
-        return self.lab.step > 0 or self.digits.busy or self.diffusion.busy
+        return self.lab.step > 0 or self.mnist.busy or self.stable_diffusion.busy
 
     def stop(self) -> None:
         """Whatever runs stops at its next step."""
-        self.control.paused = self.digits.control.paused = True
+        self.control.paused = self.mnist.control.paused = True
 
     def touch(self) -> None:
         """Still here."""
@@ -86,7 +86,7 @@ class Sessions:
             visitor = self._visitors.get(session)
             if visitor is None:
                 self._make_room()
-                visitor = self._visitors[session] = Visitor(ToyLab(), Ruler(self._settings.preview_points))
+                visitor = self._visitors[session] = Visitor(ToyLab(), DistanceMeter(self._settings.preview_points))
             visitor.last_seen = self._clock()
             return visitor
 

@@ -16,15 +16,15 @@ MAX_BYTES = 10_000_000
 LABS = {"toy", "mnist", "schedules", "stable_diffusion"}
 MAY_IMPORT = {
     "app": {"ui", "sessions", *LABS, "diffusion", "settings"},
-    "ui": {*LABS, "diffusion", "settings", "sessions", "turns"},
-    "sessions": {*LABS, "diffusion", "settings", "turns"},
-    **{lab: {"diffusion", "settings", "storage", "turns"} for lab in LABS},
-    "stable_diffusion": {"mnist", "diffusion", "settings", "storage", "turns"},  # its tiny model draws MNIST's digits
-    "schedules": {"toy", "mnist", "diffusion", "settings", "storage", "turns"},  # what schedules do to their data
+    "ui": {*LABS, "diffusion", "settings", "sessions", "fair_lock"},
+    "sessions": {*LABS, "diffusion", "settings", "fair_lock"},
+    **{lab: {"diffusion", "settings", "storage", "fair_lock"} for lab in LABS},
+    "stable_diffusion": {"mnist", "diffusion", "settings", "storage", "fair_lock"},  # it draws MNIST's digits
+    "schedules": {"toy", "mnist", "diffusion", "settings", "storage", "fair_lock"},  # what schedules do to their data
     "diffusion": {"settings"},
     "settings": set(),
     "storage": set(),
-    "turns": set(),
+    "fair_lock": set(),
     "__init__": set(),
 }
 MAY_IMPORT_GRADIO = {"app", "ui", "sessions"}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from playground.fair_lock import FairLock
 from playground.mnist.live import LiveConfig, watch
 from playground.mnist.networks import NetworkConfig as ImageNetwork
 from playground.sessions import FullHouse, Gone, Sessions, Visitor
@@ -16,7 +17,6 @@ from playground.settings import SETTINGS
 from playground.toy import ToyConfig, ToyLab
 from playground.toy.live import Control, live
 from playground.toy.network import NetworkConfig
-from playground.turns import Turns
 
 FEW = dataclasses.replace(SETTINGS, max_visitors=3, max_idle_seconds=100.0, preview_points=40, max_training_steps=20)
 SMALL = ToyConfig(n_points=100, network=NetworkConfig(width=8, depth=1, fourier_features=4))
@@ -85,7 +85,7 @@ def test_a_visitor_is_welcomed_once(sessions: Sessions, clock: Clock) -> None:
     ada, ben = arrive(sessions, clock, "ada", "ben")
     assert sessions.visitor("ada") is ada
     assert ada.lab is not ben.lab
-    assert ada.ruler is not ben.ruler
+    assert ada.meter is not ben.meter
     assert ada.lab.step == 0
     assert not ada.training
     assert len(sessions) == 2
@@ -136,42 +136,42 @@ def digits(seed: int) -> LiveConfig:
 
 def test_everybody_has_a_desk_of_their_own(sessions: Sessions, clock: Clock) -> None:
     ada, ben = arrive(sessions, clock, "ada", "ben")
-    ada.digits.teach(torch.zeros(1, 28, 28), 3)
-    ada.digits.real_seed = 5
-    ada.digits.ask()
-    assert ada.digits.lab is ada.digits.lab
-    assert ada.digits.lab is not ben.digits.lab
-    assert (len(ben.digits.drawn), ben.digits.real_seed, ben.digits.asked) == (0, 0, 0)
-    assert ada.digits.busy
-    assert not ben.digits.busy
-    assert not torch.equal(ada.digits.images()[0], ben.digits.images()[0])
+    ada.mnist.teach(torch.zeros(1, 28, 28), 3)
+    ada.mnist.real_seed = 5
+    ada.mnist.ask()
+    assert ada.mnist.lab is ada.mnist.lab
+    assert ada.mnist.lab is not ben.mnist.lab
+    assert (len(ben.mnist.drawn), ben.mnist.real_seed, ben.mnist.asked) == (0, 0, 0)
+    assert ada.mnist.busy
+    assert not ben.mnist.busy
+    assert not torch.equal(ada.mnist.images()[0], ben.mnist.images()[0])
 
 
 def test_interleaved_desks_do_not_touch_each_other(sessions: Sessions, clock: Clock) -> None:
     visitors = arrive(sessions, clock, "ada", "ben", "cem")
     alone = []
     for seed in range(3):
-        lab = Visitor(ToyLab(SMALL), visitors[0].ruler).digits.lab
+        lab = Visitor(ToyLab(SMALL), visitors[0].meter).mnist.lab
         lab.begin(digits(seed))
         straight = [step.loss for step in lab.train(6)]
         lab.use_trained()
         alone.append((straight, lab.sample(n=2, steps=3).x))
     for seed, visitor in enumerate(visitors):
-        visitor.digits.lab.begin(digits(seed))
-    runs = [visitor.digits.lab.train() for visitor in visitors]
+        visitor.mnist.lab.begin(digits(seed))
+    runs = [visitor.mnist.lab.train() for visitor in visitors]
     losses: list[list[float]] = [[], [], []]
     for k in range(6):
         for which in (k % 3, (k + 1) % 3, (k + 2) % 3):
             losses[which].append(next(runs[which]).loss)
     for visitor, mine, (steps, x) in zip(visitors, losses, alone, strict=True):
-        visitor.digits.lab.use_trained()
+        visitor.mnist.lab.use_trained()
         assert mine == steps
-        assert torch.equal(visitor.digits.lab.sample(n=2, steps=3).x, x)
+        assert torch.equal(visitor.mnist.lab.sample(n=2, steps=3).x, x)
 
 
 def test_who_trains_digits_trains(sessions: Sessions, clock: Clock) -> None:
     ada, ben, _ = arrive(sessions, clock, "ada", "ben", "cem")
-    ada.digits.begin()
+    ada.mnist.begin()
     assert ada.training
     assert sessions.training == 1
     ada.begin()
@@ -183,22 +183,22 @@ def test_who_trains_digits_trains(sessions: Sessions, clock: Clock) -> None:
     clock.now += 1
     arrive(sessions, clock, "dot", "eve")
     assert [name in sessions for name in ("ada", "ben", "cem")] == [True, True, False], "who trains stays"
-    ada.digits.control.paused = True
+    ada.mnist.control.paused = True
     assert sessions.training == 1
 
 
 def test_who_drew_digits_has_something_to_lose(sessions: Sessions, clock: Clock) -> None:
     ada, _, _ = arrive(sessions, clock, "ada", "ben", "cem")
-    ada.digits.teach(torch.zeros(1, 28, 28), 3)
+    ada.mnist.teach(torch.zeros(1, 28, 28), 3)
     arrive(sessions, clock, "dot")
     assert [name in sessions for name in ("ada", "ben", "cem")] == [True, False, True]
 
 
 def test_leaving_stops_both_labs(sessions: Sessions) -> None:
     visitor = sessions.visitor("ada")
-    toy, control = visitor.begin(), visitor.digits.begin()
-    run = visitor.digits.lab.begin(digits(0))
-    previews = watch(run, control, dataclasses.replace(FEW, max_training_steps=10**9), Turns())
+    toy, control = visitor.begin(), visitor.mnist.begin()
+    run = visitor.mnist.lab.begin(digits(0))
+    previews = watch(run, control, dataclasses.replace(FEW, max_training_steps=10**9), FairLock())
     at = next(previews).step
     sessions.leave("ada")
     assert toy.paused
@@ -318,7 +318,7 @@ def test_those_who_train_are_counted(sessions: Sessions, clock: Clock) -> None:
 def test_leaving_stops_the_run(sessions: Sessions) -> None:
     visitor = sessions.visitor("ada")
     control = visitor.begin()
-    frames = live(visitor.lab, control, visitor.ruler, dataclasses.replace(FEW, max_training_steps=10**9))
+    frames = live(visitor.lab, control, visitor.meter, dataclasses.replace(FEW, max_training_steps=10**9))
     first = next(frames)
     sessions.leave("ada")
     assert "ada" not in sessions
@@ -333,7 +333,7 @@ def test_leaving_stops_a_run_in_another_thread(sessions: Sessions) -> None:
     control, started = visitor.begin(), threading.Event()
 
     def watch() -> None:
-        for _ in live(visitor.lab, control, visitor.ruler, dataclasses.replace(FEW, max_training_steps=10**9)):
+        for _ in live(visitor.lab, control, visitor.meter, dataclasses.replace(FEW, max_training_steps=10**9)):
             started.set()
 
     thread = threading.Thread(target=watch, daemon=True)
@@ -362,7 +362,7 @@ def test_eight_visitors_at_once_are_as_each_alone() -> None:
     def visit(name: str) -> None:
         visitor = sessions.visitor(name)
         visitor.lab.restart(configs[name])
-        frames = list(live(visitor.lab, Control(gentle=False), visitor.ruler, FEW))
+        frames = list(live(visitor.lab, Control(gentle=False), visitor.meter, FEW))
         found[name] = visitor.lab.step, frames[-1].x, visitor.lab.sample(20, sampler="ddpm").x
 
     in_threads([lambda name=name: visit(name) for name in configs])  # type: ignore[misc]

@@ -19,6 +19,7 @@ from playground.diffusion.sampling import sample
 from playground.diffusion.schedules import make_schedule
 from playground.diffusion.timeline import Timeline
 from playground.diffusion.training import Diverged, Trainer, TrainingConfig, TrainStep
+from playground.fair_lock import COMPUTE_LOCK, FairLock
 from playground.mnist.classifier import load_reader
 from playground.mnist.data import DIGITS, ImageDataError, ImageSet, mnist, to_bytes
 from playground.mnist.generate import GenerateError, Request
@@ -26,7 +27,6 @@ from playground.mnist.live_recipes import LIVE_14, LIVE_28
 from playground.mnist.networks import NetworkConfig, make_network
 from playground.mnist.weights import ImageModel
 from playground.settings import SETTINGS, Settings
-from playground.turns import TURNS, Turns
 
 Start = Literal["scratch", "shipped"]
 REAL_BESIDE = 3_000  # real digits among which drawn ones are taught, as often as those: or the rest is forgotten
@@ -222,7 +222,7 @@ class Control:
 
 
 @torch.no_grad()
-def look(run: LiveRun, turns: Turns, **facts: Any) -> Preview:
+def look(run: LiveRun, turns: FairLock, **facts: Any) -> Preview:
     """A preview of a run as it stands."""
     request, model = run.request(), run.model()
     labels = request.check(model)
@@ -241,7 +241,9 @@ def look(run: LiveRun, turns: Turns, **facts: Any) -> Preview:
     return Preview(step=run.step, x=state.x, labels=labels, right=right, **facts)
 
 
-def watch(run: LiveRun, control: Control, settings: Settings = SETTINGS, turns: Turns = TURNS) -> Iterator[Preview]:
+def watch(
+    run: LiveRun, control: Control, settings: Settings = SETTINGS, turns: FairLock = COMPUTE_LOCK
+) -> Iterator[Preview]:
     """Train until paused, diverged or at a limit, with a preview now and then and one at the end.
 
     Previews take no more than a set share of the time, and come sooner at first, when each step changes most.

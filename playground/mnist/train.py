@@ -29,8 +29,8 @@ from playground.diffusion.sampling import SamplingConfig, network_denoiser, samp
 from playground.diffusion.schedules import make_schedule
 from playground.diffusion.training import Batch, Trainer, TrainingConfig, TrainStep
 from playground.mnist.data import to_bytes
+from playground.mnist.datasets import open_images
 from playground.mnist.networks import NetworkConfig, make_network
-from playground.mnist.sources import open_images
 from playground.mnist.weights import RANGE, encode_weights
 from playground.storage import decode, encode, flatten, unflatten, write_atomically
 

@@ -26,10 +26,9 @@ from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.schedules import ScheduleError
 from playground.diffusion.training import Diverged
+from playground.fair_lock import in_turns
 from playground.schedules.cache import Cache
-from playground.schedules.reference import blurred_cloud, ends, terminal_angle
-from playground.schedules.steps import calls_of, scheduler_for, steps_within
-from playground.schedules.subjects import (
+from playground.schedules.chart_models import (
     LearnProgress,
     Subject,
     Training,
@@ -40,8 +39,9 @@ from playground.schedules.subjects import (
     toy_floor,
     toy_subject,
 )
+from playground.schedules.reference import blurred_cloud, ends, terminal_angle
+from playground.schedules.steps import calls_of, scheduler_for, steps_within
 from playground.toy.data import DATASETS
-from playground.turns import in_turns
 
 DenoiserName = Literal["exact", "toy", "mnist"]
 CHART_SAMPLERS = ("ddim", "ddpm", "pndm", "dpm++", "unipc", "heun", "euler")  # Euler is DDIM in other coordinates

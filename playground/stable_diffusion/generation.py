@@ -20,10 +20,10 @@ from playground.settings import SETTINGS
 from playground.stable_diffusion import schedulers
 from playground.stable_diffusion.attention import Recorder, recording
 from playground.stable_diffusion.devices import Clock, free_memory, out_of_memory
+from playground.stable_diffusion.initial_latents import begin
 from playground.stable_diffusion.models import Loaded
 from playground.stable_diffusion.preview import decode, linear, to_rgb
 from playground.stable_diffusion.request import Request, RequestError
-from playground.stable_diffusion.start import begin
 
 # What diffusers calls the three things a U-Net may have learnt to predict
 PREDICTIONS: dict[str, Prediction] = {"epsilon": "noise", "sample": "x0", "v_prediction": "v"}

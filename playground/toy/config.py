@@ -14,7 +14,7 @@ from playground.diffusion.training import TrainingConfig
 from playground.settings import SETTINGS
 from playground.toy.data import DATASETS, Cloud, make_cloud
 from playground.toy.network import NetworkConfig
-from playground.toy.own import cloud_from_points
+from playground.toy.user_points import cloud_from_points
 
 
 class LabError(ValueError):

@@ -30,8 +30,8 @@ from playground.storage import StorageError, decode, encode, flatten, unflatten
 from playground.toy.config import LabError, ToyConfig
 from playground.toy.data import Cloud
 from playground.toy.network import PointMLP
-from playground.toy.own import MAX_CLASSES, cloud_from_points
 from playground.toy.snapshot import Field, LossByTimestep, Snapshot
+from playground.toy.user_points import MAX_CLASSES, cloud_from_points
 
 BOX_MARGIN = 0.1  # x̂0 may leave the data's bounding box by this share of its size, and no further
 FORMAT = "diffusion-playground/toy/1"

@@ -18,11 +18,11 @@ from torch import Tensor
 from playground.diffusion.metrics import sliced_wasserstein
 from playground.diffusion.sampling import SampleStep
 from playground.diffusion.training import Diverged
+from playground.fair_lock import COMPUTE_LOCK, FairLock, Turn
 from playground.settings import SETTINGS, Settings
 from playground.toy.config import ToyConfig
 from playground.toy.lab import ToyLab
 from playground.toy.snapshot import LossByTimestep, Snapshot
-from playground.turns import TURNS, Turn, Turns
 
 START_SEED = 20_200_626  # one noise for all frames, so that points glide rather than jump; another than any data's
 FIELD_GRID = 19
@@ -79,7 +79,7 @@ class Control:
 
 
 @dataclass
-class Ruler:
+class DistanceMeter:
     """Distance to fresh data with its floor, each a root mean square over several draws: one draw of a thousand points
     is as far from the next as good samples are. The same draws serve as long as the data stay the same.
     """
@@ -106,7 +106,7 @@ def warm_up() -> None:
     """Import what takes seconds, torch's optimisers and diffusers' schedulers, before a visitor has to wait for it."""
     lab = ToyLab(ToyConfig(n_points=100))
     next(lab.train(1))
-    with TURNS.work() as turn:
+    with COMPUTE_LOCK.work() as turn:
         study(lab.now(), _states(lab.now(), SETTINGS.preview_steps, SETTINGS, turn), turn)
 
 
@@ -143,12 +143,12 @@ def study(now: Snapshot, states: list[SampleStep], turn: Turn, exact: bool = Fal
 
 
 def look(
-    lab: ToyLab, ruler: Ruler, turn: Turn, exact: bool = False, note: str = "", settings: Settings = SETTINGS
+    lab: ToyLab, meter: DistanceMeter, turn: Turn, exact: bool = False, note: str = "", settings: Settings = SETTINGS
 ) -> Frame:
     """A frame of a lab that stands still, with everything in it."""
     now = lab.now()
     states = _states(now, settings.still_steps, settings, turn)
-    distance, floor = ruler.measure(now, states[-1].x)
+    distance, floor = meter.measure(now, states[-1].x)
     return Frame(
         run=now.run,
         step=now.step,
@@ -165,7 +165,7 @@ def look(
 
 
 def live(
-    lab: ToyLab, control: Control, ruler: Ruler, settings: Settings = SETTINGS, turns: Turns = TURNS
+    lab: ToyLab, control: Control, meter: DistanceMeter, settings: Settings = SETTINGS, turns: FairLock = COMPUTE_LOCK
 ) -> Iterator[Frame]:
     """Train until paused, diverged or at a limit, handing out Frames on the way and one with a Study at the end."""
     clock, cpu = time.perf_counter, time.thread_time  # what work costs is told by cpu: wall time holds others' turns
@@ -191,7 +191,7 @@ def live(
                     seen = lab.now()
                     states = _states(seen, settings.preview_steps, settings, turn)
                     with_distance = now >= next_distance
-                    distance, floor = ruler.measure(seen, states[-1].x) if with_distance else (None, None)
+                    distance, floor = meter.measure(seen, states[-1].x) if with_distance else (None, None)
                     drawing = cpu() - mark - trained
                     since_study += trained + drawing
                     looked = None
@@ -225,7 +225,7 @@ def live(
         except Diverged as error:
             note = str(error)  # and nothing is kept: the timeline ends before it went wrong
         losses = [(lab.step, sum(pending) / len(pending))] if pending and lab.run == run else []
-        last = dataclasses.replace(look(lab, ruler, turn, note=note, settings=settings), losses=losses)
+        last = dataclasses.replace(look(lab, meter, turn, note=note, settings=settings), losses=losses)
     yield last
 
 

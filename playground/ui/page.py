@@ -6,11 +6,13 @@ import gradio as gr
 
 from playground.sessions import Sessions
 from playground.toy import live as toy_live
-from playground.ui import mnist_tab, schedules_tab, stable_diffusion_models
-from playground.ui.mnist_tab import MnistTab
-from playground.ui.schedules_tab import SchedulesTab, Taker
-from playground.ui.stable_diffusion_tab import StableDiffusionTab
-from playground.ui.toy_tab import ToyTab
+from playground.ui.mnist import tab as mnist_tab
+from playground.ui.mnist.tab import MnistTab
+from playground.ui.schedules import tab as schedules_tab
+from playground.ui.schedules.tab import SchedulesTab, Taker
+from playground.ui.stable_diffusion import models as stable_diffusion_models
+from playground.ui.stable_diffusion.tab import StableDiffusionTab
+from playground.ui.toy.tab import ToyTab
 
 HEADER = """
 <header class="pg-header"><h1>Diffusion Playground</h1>
@@ -46,13 +48,13 @@ def build(sessions: Sessions) -> gr.Blocks:
                 mnist = MnistTab(sessions)
             with gr.Tab("Schedules", id="schedules") as schedules:
                 pass  # its buttons carry a schedule to the other tabs: those come first
-            with gr.Tab("Stable Diffusion", id="diffusion"):
+            with gr.Tab("Stable Diffusion", id="stable_diffusion"):
                 diffusion = StableDiffusionTab(sessions)
             with schedules:
                 takers = {
                     "toy": Taker("the toy lab", toy.take_schedule, toy.takes),
                     "mnist": Taker("MNIST", mnist.take_schedule, mnist.takes, mnist.knobs),
-                    "diffusion": Taker("Stable Diffusion", diffusion.take_schedule, diffusion.takes),
+                    "stable_diffusion": Taker("Stable Diffusion", diffusion.take_schedule, diffusion.takes),
                 }
                 SchedulesTab(tabs, takers)
         gr.HTML(FOOTER, apply_default_css=False)

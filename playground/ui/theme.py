@@ -6,8 +6,8 @@ from pathlib import Path
 
 import gradio as gr
 
-SHEETS = ("style.css", "digits.css", "schedules.css", "diffusion.css")
-STYLE = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in SHEETS)
+ROOMS = ("shared", "mnist", "schedules", "stable_diffusion")
+STYLE = "".join((Path(__file__).parent / room / "style.css").read_text(encoding="utf-8") for room in ROOMS)
 
 
 def theme() -> gr.themes.Base:

@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import ARTIFACTS, Watched
-from tests.browser.diffusion_page import DiffusionPage
-from tests.browser.digits_page import DigitsPage
+from tests.browser.mnist_page import DigitsPage
 from tests.browser.schedules_page import SchedulesPage
+from tests.browser.stable_diffusion_page import DiffusionPage
 from tests.browser.toy_page import ToyPage, Visit
 
 Tab = TypeVar("Tab", bound=ToyPage)

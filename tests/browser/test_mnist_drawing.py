@@ -8,7 +8,7 @@ from PIL import Image
 
 from playground.mnist import MnistLab
 from playground.mnist.data import to_bytes
-from tests.browser.digits_page import FORWARD, REVERSE, DigitsPage
+from tests.browser.mnist_page import FORWARD, REVERSE, DigitsPage
 
 pytest_plugins = ["tests.browser.fixtures"]
 
@@ -47,7 +47,7 @@ def test_stop(digits: DigitsPage) -> None:
     number = digits.number("steps")
     number.fill("1000")
     number.press("Enter")
-    digits.until("() => !document.querySelector('.pg-digits [data-do=stop]').disabled")
+    digits.until("() => !document.querySelector('.pg-mnist [data-do=stop]').disabled")
     digits.press("Stop")
     digits.notice("Stopped.").first.wait_for()
     paths = digits.data("paths")

@@ -23,7 +23,7 @@ def test_every_control_has_a_name(visit_digits: Any) -> None:
     tab.hold()
     nameless = tab.page.evaluate(
         """() => ['button', 'input', 'select', 'canvas']
-        .flatMap((kind) => [...document.querySelectorAll(`.pg-digits ${kind}`)])
+        .flatMap((kind) => [...document.querySelectorAll(`.pg-mnist ${kind}`)])
         .filter((e) => !(e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label') || e.title))
         .map((e) => e.outerHTML.slice(0, 120))
         .filter((html) => !html.includes('pg-below'))"""

@@ -9,7 +9,7 @@ import torch
 
 from playground.mnist import MnistLab
 from playground.mnist.data import to_bytes
-from tests.browser.digits_page import FORWARD, REVERSE, DigitsPage
+from tests.browser.mnist_page import FORWARD, REVERSE, DigitsPage
 
 pytest_plugins = ["tests.browser.fixtures"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.browser.digits_page import DigitsPage
+from tests.browser.mnist_page import DigitsPage
 
 pytest_plugins = ["tests.browser.fixtures"]
 
@@ -16,7 +16,7 @@ def test_train_pause_rewind(digits: DigitsPage) -> None:
     digits.until("c => Number(c.dataset.step) >= 40", within=180_000)
     assert digits.stat("loss") < 0.8 * first
     digits.press("Pause")
-    digits.until("() => !document.querySelector('.pg-digits [data-do=train]').disabled")
+    digits.until("() => !document.querySelector('.pg-mnist [data-do=train]').disabled")
     digits.still()
     step = digits.step
     assert np.abs(digits.picture().astype(int) - early).mean() > 1
@@ -27,7 +27,7 @@ def test_train_pause_rewind(digits: DigitsPage) -> None:
     digits.press("Train")
     digits.until("(c, step) => Number(c.dataset.step) > step", digits.step)
     digits.press("Pause")
-    digits.until("() => !document.querySelector('.pg-digits [data-do=train]').disabled")
+    digits.until("() => !document.querySelector('.pg-mnist [data-do=train]').disabled")
 
 
 def test_teach_it_a_drawn_digit(digits: DigitsPage) -> None:
@@ -42,7 +42,7 @@ def test_teach_it_a_drawn_digit(digits: DigitsPage) -> None:
     digits.until("c => Number(c.dataset.frames) >= 2", within=180_000)
     assert digits.stat("loss") < 0.4, "the network that ships knows digits already"
     digits.press("Pause")
-    digits.until("() => !document.querySelector('.pg-digits [data-do=train]').disabled")
+    digits.until("() => !document.querySelector('.pg-mnist [data-do=train]').disabled")
 
 
 def test_what_is_missing_is_told(digits: DigitsPage) -> None:
@@ -55,4 +55,4 @@ def test_what_is_missing_is_told(digits: DigitsPage) -> None:
     digits.press("Train")
     digits.until("c => Number(c.dataset.frames) >= 1")
     digits.press("Pause")
-    digits.until("() => !document.querySelector('.pg-digits [data-do=train]').disabled")
+    digits.until("() => !document.querySelector('.pg-mnist [data-do=train]').disabled")

@@ -141,10 +141,10 @@ def test_the_toy_lab_and_mnist_take_it(schedules: SchedulesPage) -> None:
     )
     expect(page.get_by_role("combobox", name="sampler", exact=True).locator("visible=true")).to_have_value("PNDM")
     last = ScheduleConfig("laplace").make().alphas_cumprod
-    page.locator(".pg-digits .pg-t").evaluate(
+    page.locator(".pg-mnist .pg-t").evaluate(
         "s => { s.value = 500; s.dispatchEvent(new Event('input', {bubbles: true})); }"
     )
     page.wait_for_function(
-        "wanted => document.querySelector('.pg-digits .pg-readout').textContent.includes(wanted)",
+        "wanted => document.querySelector('.pg-mnist .pg-readout').textContent.includes(wanted)",
         arg=f"ᾱ = {float(np.round(float(last[500]), 2)):.2f}",
     )

@@ -8,7 +8,7 @@ import torch
 
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.mnist.data import to_bytes
-from playground.ui.live.schedules import START, pictures
+from playground.ui.schedules.stage import START, pictures
 from tests.browser.schedules_page import SchedulesPage
 
 pytest_plugins = ["tests.browser.fixtures"]

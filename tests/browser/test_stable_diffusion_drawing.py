@@ -2,7 +2,7 @@
 
 import re
 
-from tests.browser.diffusion_page import DiffusionPage, differ
+from tests.browser.stable_diffusion_page import DiffusionPage, differ
 from tests.browser.toy_page import QUIET_MS
 
 pytest_plugins = ["tests.browser.fixtures"]

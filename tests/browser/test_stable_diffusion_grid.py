@@ -1,6 +1,6 @@
 """Side by side: sweeps and grids fill in, two prompts share their noise, and what cannot be is said."""
 
-from tests.browser.diffusion_page import FINISHED, DiffusionPage, differ
+from tests.browser.stable_diffusion_page import FINISHED, DiffusionPage, differ
 from tests.browser.toy_page import WAIT_MS
 
 pytest_plugins = ["tests.browser.fixtures"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.diffusion_page import DiffusionPage
+from tests.browser.stable_diffusion_page import DiffusionPage
 from tests.browser.toy_page import TWO_FRAMES
 
 pytest_plugins = ["tests.browser.fixtures"]

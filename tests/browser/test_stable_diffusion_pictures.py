@@ -7,10 +7,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from playground.stable_diffusion.picture import KEY, read_png
-from tests.browser.diffusion_page import DiffusionPage, differ
+from tests.browser.stable_diffusion_page import DiffusionPage, differ
 
 pytest_plugins = ["tests.browser.fixtures"]
-CHOOSER = ".pg-diffusion .pg-open"
+CHOOSER = ".pg-stable-diffusion .pg-open"
 
 
 def test_settings_travel_in_a_png(diffusion: DiffusionPage) -> None:

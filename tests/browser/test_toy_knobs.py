@@ -3,8 +3,8 @@
 import re
 
 from playground.toy import PRESETS, ToyConfig
-from playground.ui.knobs import Knob
-from playground.ui.toy_knobs import GROUPS
+from playground.ui.shared.knobs import Knob
+from playground.ui.toy.knobs import GROUPS
 from tests.browser.toy_page import ToyPage, around, grey
 
 pytest_plugins = ["tests.browser.fixtures"]

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from playground.diffusion.training import Batch, Diverged, draw_batch
+from playground.fair_lock import FairLock
 from playground.mnist.data import ImageDataError, ImageSet, mnist, to_bytes
 from playground.mnist.generate import GenerateError
 from playground.mnist.live import PREVIEWS, Control, LiveConfig, LiveRun, Preview, real_digits, watch
 from playground.mnist.networks import NetworkConfig
 from playground.mnist.weights import load_model
 from playground.settings import SETTINGS
-from playground.turns import Turns
 
 TINY = NetworkConfig(channels=(8, 16), patch=1)
 PATIENCE = 60.0  # seconds for what takes a fraction of one, on a machine that has much else to do
@@ -35,7 +35,7 @@ def begun(**knobs: float) -> LiveRun:
 
 def watched(run: LiveRun, steps: int, control: Control | None = None) -> Iterator[Preview]:
     limits = dataclasses.replace(SETTINGS, max_training_steps=steps)
-    return watch(run, control or Control(), limits, Turns())
+    return watch(run, control or Control(), limits, FairLock())
 
 
 # Previews
@@ -123,7 +123,7 @@ def test_going_on_after_a_pause_is_the_same_run() -> None:
 
 def test_time_has_a_limit_too() -> None:
     limits = dataclasses.replace(SETTINGS, max_training_seconds=0.0)
-    seen = list(watch(begun(), Control(), limits, Turns()))
+    seen = list(watch(begun(), Control(), limits, FairLock()))
     assert seen[-1].step == 1
     assert "Press Train to go on" in seen[-1].note
 

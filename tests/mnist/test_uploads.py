@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playground.mnist.data import ImageDataError
-from playground.mnist.sources import read_folder, read_upload
+from playground.mnist.datasets import read_folder, read_upload
 from tests.mnist.ramps import png
 
 

@@ -18,10 +18,13 @@ from playground.diffusion.exact import GaussianMixture
 from playground.diffusion.metrics import excess, sliced_wasserstein
 from playground.diffusion.sampling import SamplingConfig, start_noise
 from playground.diffusion.schedule_config import ScheduleConfig
+from playground.fair_lock import COMPUTE_LOCK
 from playground.mnist.judge import draw_samples, judge
 from playground.mnist.weights import load_model
-from playground.schedules import reference, subjects
+from playground.schedules import chart_models as subjects
+from playground.schedules import reference
 from playground.schedules.cache import Cache
+from playground.schedules.chart_models import LearnProgress
 from playground.schedules.quality import (
     CHART_SAMPLERS,
     POINTS,
@@ -34,8 +37,6 @@ from playground.schedules.quality import (
     slope,
 )
 from playground.schedules.reference import blurred_cloud, solve, terminal_angle
-from playground.schedules.subjects import LearnProgress
-from playground.turns import TURNS
 
 KARRAS = ScheduleConfig("karras")
 SMALL = ChartConfig(schedules=(KARRAS,), samplers=("ddim", "dpm++"), calls=(4, 8), n=64)
@@ -48,7 +49,7 @@ def fresh_caches() -> Iterator[None]:
     reference.ENDS.clear()
     subjects.NETWORKS.clear()
     yield
-    assert not TURNS._busy  # whoever stopped gave its turn back
+    assert not COMPUTE_LOCK._busy  # whoever stopped gave its turn back
 
 
 def points(config: ChartConfig) -> list[ChartPoint]:

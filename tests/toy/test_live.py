@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from playground.diffusion.metrics import sliced_wasserstein
+from playground.fair_lock import FairLock
 from playground.settings import SETTINGS, Settings
 from playground.toy import PRESETS, ToyConfig, ToyLab
 from playground.toy.live import (
@@ -19,8 +20,8 @@ from playground.toy.live import (
     FIELD_LEVELS,
     START_SEED,
     Control,
+    DistanceMeter,
     Frame,
-    Ruler,
     Study,
     _states,
     live,
@@ -29,7 +30,6 @@ from playground.toy.live import (
     warm_up,
 )
 from playground.toy.network import NetworkConfig
-from playground.turns import Turns
 
 SMALL = ToyConfig(n_points=300, network=NetworkConfig(width=16, depth=2, fourier_features=8))
 SHORT = dataclasses.replace(SETTINGS, preview_points=40, max_training_steps=30)
@@ -42,19 +42,19 @@ def lab() -> ToyLab:
 
 
 def run(lab: ToyLab, control: Control | None = None, settings: Settings = SHORT) -> Iterator[Frame]:
-    return live(lab, control or Control(gentle=False), Ruler(settings.preview_points), settings)
+    return live(lab, control or Control(gentle=False), DistanceMeter(settings.preview_points), settings)
 
 
 def studied(lab: ToyLab, steps: int, exact: bool = False, settings: Settings = SETTINGS) -> Study:
     """A study of a path of at most `steps` steps, in turns of its own."""
     now = lab.now()
-    with Turns().work() as turn:
+    with FairLock().work() as turn:
         return study(now, _states(now, steps, settings, turn), turn, exact)
 
 
 def looked(lab: ToyLab, settings: Settings = SHORT, exact: bool = False, note: str = "") -> Frame:
-    with Turns().work() as turn:
-        return look(lab, Ruler(settings.preview_points), turn, exact, note, settings)
+    with FairLock().work() as turn:
+        return look(lab, DistanceMeter(settings.preview_points), turn, exact, note, settings)
 
 
 def one_by_one(settings: Settings = SHORT) -> dict[str, Any]:
@@ -169,19 +169,19 @@ def test_a_lab_at_rest_is_drawn_in_the_steps_asked_for_up_to_a_limit(lab: ToyLab
 
 
 def test_the_ruler_measures_against_fresh_data_and_notices_new_ones(lab: ToyLab) -> None:
-    ruler = Ruler(200)
-    distance, floor = ruler.measure(lab.now(), lab.fresh(200, 50))
+    meter = DistanceMeter(200)
+    distance, floor = meter.measure(lab.now(), lab.fresh(200, 50))
     assert 0 < floor < 0.15
     assert distance < 2 * floor, "data are as far from data as data are"
-    far, same_floor = ruler.measure(lab.now(), lab.fresh(200, 50) + 1)
+    far, same_floor = meter.measure(lab.now(), lab.fresh(200, 50) + 1)
     assert same_floor == floor
     # A shift by (1, 1) is one of √2 along itself, and on average over all directions the root of half its square.
     assert far == pytest.approx(1, abs=3 * floor)
-    assert ruler.measure(lab.now(), lab.fresh(200, 50)) == (distance, floor)
+    assert meter.measure(lab.now(), lab.fresh(200, 50)) == (distance, floor)
     lab.update(dataset="heart")
-    assert ruler.measure(lab.now(), lab.fresh(200, 50))[1] != floor
+    assert meter.measure(lab.now(), lab.fresh(200, 50))[1] != floor
     single = sliced_wasserstein(lab.fresh(200, 50), lab.fresh(200, 0), 64)
-    assert ruler.measure(lab.now(), lab.fresh(200, 50))[0] == pytest.approx(single, rel=0.7)
+    assert meter.measure(lab.now(), lab.fresh(200, 50))[0] == pytest.approx(single, rel=0.7)
 
 
 def test_warming_up_trains_no_one_elses_lab(lab: ToyLab) -> None:
@@ -261,8 +261,8 @@ def test_gentle_begins_anew_with_a_new_experiment(lab: ToyLab) -> None:
 
 
 def test_a_run_takes_turns_and_a_frame_is_handed_out_without_one(lab: ToyLab) -> None:
-    turns = Turns()
-    frames = live(lab, Control(gentle=False), Ruler(40), SHORT, turns)
+    turns = FairLock()
+    frames = live(lab, Control(gentle=False), DistanceMeter(40), SHORT, turns)
     assert isinstance(frames, Generator)
     next(frames)
     with turns.work():  # to be had while the run rests; and a run that is closed now does not wait for it

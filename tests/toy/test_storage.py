@@ -20,7 +20,7 @@ from playground.storage import decode
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
 from playground.toy.lab import FORMAT
 from playground.toy.network import NetworkConfig
-from playground.toy.own import cloud_from_strokes, read_points
+from playground.toy.user_points import cloud_from_strokes, read_points
 
 TINY = ToyConfig(n_points=20, network=NetworkConfig(width=4, depth=1, fourier_features=2))
 OWN = b"0,0.5,3\n0.1,0.6,3\n-0.5,-0.5,7\n-0.4,-0.5,7\n"

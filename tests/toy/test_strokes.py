@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playground.toy.data import DataError
-from playground.toy.own import cloud_from_strokes
 from playground.toy.strokes import clip, to_segments
+from playground.toy.user_points import cloud_from_strokes
 
 N = 100_000
 

@@ -12,9 +12,9 @@ from playground.stable_diffusion.digits.pipeline import FOLDER
 from playground.stable_diffusion.schedulers import SCHEDULERS
 from playground.toy import PRESETS, ToyConfig, ToyLab
 from playground.toy.data import make_cloud
-from playground.ui.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
-from playground.ui.explain_stable_diffusion import HOW_IT_WORKS as DIFFUSION
-from playground.ui.toy_knobs import GROUPS
+from playground.ui.stable_diffusion.explain import HOW_IT_WORKS as DIFFUSION
+from playground.ui.toy.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
+from playground.ui.toy.knobs import GROUPS
 
 CONFIGS: dict[str, ToyConfig] = {
     **{name: preset.config for name, preset in PRESETS.items()},

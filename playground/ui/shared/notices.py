@@ -1,0 +1,85 @@
+"""What all tabs share: a word beside a control, a file for the browser to save, how events are set up."""
+
+from __future__ import annotations
+
+import base64
+import html
+import inspect
+import textwrap
+import time
+from typing import Any
+
+import gradio as gr
+
+from playground.diffusion.sampling import SamplerError
+from playground.diffusion.schedules import ScheduleError
+from playground.diffusion.training import TrainingError
+from playground.mnist import GenerateError
+from playground.mnist.cold import ColdError
+from playground.mnist.data import ImageDataError
+from playground.mnist.networks import NetworkError
+from playground.mnist.weights import WeightsError
+from playground.schedules.quality import ChartError
+from playground.sessions import Gone
+from playground.stable_diffusion.clip_game import ClipError
+from playground.stable_diffusion.generation import GenerationError
+from playground.stable_diffusion.hub import ModelError
+from playground.stable_diffusion.picture import PictureError
+from playground.stable_diffusion.request import RequestError
+from playground.stable_diffusion.schedulers import SchedulerError
+from playground.toy import LabError
+from playground.toy.data import DataError
+from playground.toy.network import NetworkError as ToyNetworkError
+from playground.ui.shared.wire import pack
+
+Update = dict[Any, Any]
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+MATHS: list[dict[str, str | bool]] = [{"left": "$", "right": "$", "display": False}]
+
+
+# What may be wrong with a visitor's wish; each message is written for the visitor.
+REFUSALS = (
+    ChartError,
+    ClipError,
+    ColdError,
+    DataError,
+    GenerateError,
+    GenerationError,
+    Gone,
+    ImageDataError,
+    LabError,
+    ModelError,
+    NetworkError,
+    PictureError,
+    RequestError,
+    SamplerError,
+    ScheduleError,
+    SchedulerError,
+    ToyNetworkError,
+    TrainingError,
+    WeightsError,
+)
+
+
+def notice(text: str, wrong: bool = False) -> str:
+    """A message as HTML, heard by screen readers; empty for an empty one."""
+    return f'<span class="{"pg-wrong" if wrong else ""}" role="status">{html.escape(text)}</span>' if text else ""
+
+
+def file_message(name: str, data: bytes) -> str:
+    """A file for the browser to save, as a message of a file channel."""
+    at = time.time_ns()  # the page hears of new values alone: without it, the same file could not be saved twice
+    return pack({"name": name, "base64": base64.b64encode(data).decode(), "at": at})
+
+
+def source(*parts: Any) -> str:
+    """The source of classes and functions as it runs, one after the other."""
+    return "\n\n".join(textwrap.dedent(inspect.getsource(part)).rstrip() for part in parts)
+
+
+def lay_out_code(sources: dict[str, str]) -> None:
+    """The folded part of a tab that shows the code that is running."""
+    with gr.Accordion("The code that is running", open=False), gr.Tabs():
+        for title, text in sources.items():
+            with gr.Tab(title):
+                gr.Code(text, language="python", interactive=False, show_label=False, max_lines=30)

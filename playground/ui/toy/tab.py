@@ -1,0 +1,313 @@
+"""The toy lab's tab: knobs left, stage and charts right, and below how it works. Nothing here computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from playground.diffusion.sampling import SAMPLERS, SamplingConfig
+from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig
+from playground.sessions import FullHouse, Gone, Sessions, Visitor
+from playground.settings import SETTINGS
+from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
+from playground.toy.config import preset_of
+from playground.toy.data import DATASETS
+from playground.toy.url import from_query, to_query
+from playground.toy.user_points import cloud_from_strokes, read_points
+from playground.ui.shared.component import channel
+from playground.ui.shared.knobs import NOTHING, OWN, Control, Knob
+from playground.ui.shared.notices import MATHS, QUIET, REFUSALS, Update, lay_out_code, notice
+from playground.ui.toy.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
+from playground.ui.toy.home import LONG, ToyHome, quality_in_words
+from playground.ui.toy.knobs import GROUPS, KNOBS
+from playground.ui.toy.stage import pack_frame, pack_scene, toy_stage
+from playground.ui.toy.training import ASIDE, ToyTraining, idle, still
+
+MIXED = "mixed"  # a recipe with knobs turned
+CLASS = next(knob for knob in KNOBS if knob.path == "label")
+Change = Callable[[Visitor], str | None]  # a word on what happened; None when there was nothing to do
+
+
+class ToyTab:
+    """The tab's components and events. `sessions` knows whose lab is whose."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+        self.notices: dict[str, gr.HTML] = {}
+        self.controls: dict[str, Control] = {}
+        self.links: dict[str, gr.Button] = {}
+        self.groups: dict[str, gr.Accordion] = {}
+        self._lay_out()
+        self._wire()
+
+    # --- layout --------------------------------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        self.scene, self.news, self.files = channel("toy-scene"), channel("toy-look"), channel("toy-file")
+        with gr.Row(elem_classes="pg-room"):
+            self.stage = toy_stage()  # first for those who hear or scroll the page; style.css puts it in the middle
+            with gr.Column(elem_classes="pg-knobs", min_width=260, scale=0):
+                self.preset = gr.Dropdown(
+                    [*((preset.title, name) for name, preset in PRESETS.items()), ("Your own mix", MIXED)],
+                    value="fast",
+                    label="recipe",
+                    info="A whole set of knobs at once.",
+                    filterable=False,
+                )
+                self.notices["Recipe"] = gr.HTML(notice(PRESETS["fast"].about), elem_classes="pg-notice")
+                for name in GROUPS:
+                    is_open = name in ("Data", "Learning")
+                    with gr.Accordion(name, open=is_open, elem_classes="pg-group") as self.groups[name]:
+                        self._lay_out_group(name)
+        with gr.Accordion("How it works", open=False, elem_id="how") as self.how, gr.Tabs() as self.how_tabs:
+            for title, text in HOW_IT_WORKS.items():
+                with gr.Tab(title, id=title):
+                    gr.Markdown(text, latex_delimiters=MATHS)
+        lay_out_code(RUNNING_CODE)
+        with gr.Accordion("Take it home", open=False):
+            self.home = ToyHome(self.sessions, self.files)
+            self.notices["Home"] = self.home.word
+
+    def _lay_out_group(self, name: str) -> None:
+        config = ToyConfig()
+        for knob in (k for k in GROUPS[name] if not k.more):
+            self.controls[knob.path] = knob.component(config)
+        if name == "Data":
+            self.upload = gr.UploadButton("Upload points (.csv, .npy)", type="filepath", size="sm")
+        if name == "Sampling":
+            with gr.Row():
+                self.measure = gr.Button("Measure quality", size="sm")
+                self.stop = gr.Button("Stop measuring", size="sm")
+        self.notices[name] = gr.HTML("", elem_classes="pg-notice")
+        self.links[name] = gr.Button("How it works", size="sm", elem_classes="pg-link")
+        rare = [k for k in GROUPS[name] if k.more]
+        if rare:
+            with gr.Accordion("more", open=False, elem_classes="pg-more"):
+                for knob in rare:
+                    self.controls[knob.path] = knob.component(config)
+
+    def _wire(self) -> None:
+        events, knobs = self.stage, [self.controls[k.path] for k in KNOBS]
+        everything = [self.scene, self.news, self.preset, self.home.recipe, *self.notices.values(), *knobs]
+        self.takes = [*everything, self.groups["Noise"]]
+        events.ready(self._ready, outputs=everything, **ASIDE)
+        ToyTraining(self.sessions, events, self.news)
+        events.reset(self._reset, outputs=everything, **ASIDE)
+        events.drawn(self._drawn, outputs=everything, **ASIDE)
+        self.preset.input(self._choose_preset, [self.preset], everything, **ASIDE)
+        self.upload.upload(self._upload, [self.upload], everything, **ASIDE)
+        self.home.restore.upload(self._restore, [self.home.restore], everything, **ASIDE)
+        for group, link in self.links.items():
+            link.click(self._explaining(EXPLAINS[group]), outputs=[self.how, self.how_tabs], queue=False, **QUIET).then(
+                fn=None, js="() => document.getElementById('how').scrollIntoView()"
+            )
+        for group, members in GROUPS.items():
+            for knob in members:
+                control = self.controls[knob.path]
+                # Gradio would answer the first digit of "500" with an error toast; `Knob.clean` knows the limits too.
+                raw: dict[str, Any] = {"inputs": [control], "outputs": everything, "preprocess": False, **ASIDE}
+                turn = self._turning(knob, group, dragged=bool(knob.limits))
+                control.input(turn, trigger_mode="always_last", **raw)
+                if isinstance(control, gr.Slider):  # let go of: now a refused number has to give way
+                    control.release(self._turning(knob, group, dragged=False), trigger_mode="multiple", **raw)
+        measuring = self.measure.click(self._measure, outputs=[self.notices["Sampling"]], **LONG)
+        stopped = self.stop.click(lambda: None, cancels=[measuring], queue=False, **QUIET)
+        # In the queue, behind what the run had said already: the last word is this one.
+        stopped.then(lambda: notice("Stopped."), outputs=[self.notices["Sampling"]], **ASIDE)
+
+    # --- what the page shows -------------------------------------------------------------------------------------
+
+    def _visitor(self, request: gr.Request) -> Visitor:
+        return self.sessions.known(str(request.session_hash))
+
+    def _scene(self, visitor: Visitor) -> str:
+        config = visitor.lab.config
+        preset = PRESETS[preset_of(config) or "fast"]
+        return pack_scene(visitor.lab, preset.look_for, to_query(config), visitor.training)
+
+    def _show(self, visitor: Visitor, group: str, message: str, knobs: Iterable[Knob] = KNOBS) -> Update:
+        """Everything as the lab has it, `knobs` among it, with `message` beside the group that caused the change."""
+        lab = visitor.lab
+        shown: Update = {
+            self.scene: self._scene(visitor),
+            self.preset: preset_of(lab.config) or MIXED,
+            self.home.recipe: recipe_code(lab.config),
+            self.notices[group]: notice(message),
+            **self._knobs(lab, knobs),
+        }
+        if lab.step and not visitor.training:
+            shown[self.news] = pack_frame(still(visitor))
+        return shown
+
+    def _knobs(self, lab: ToyLab, knobs: Iterable[Knob]) -> Update:
+        shown: Update = {self.controls[k.path]: k.value(lab.config) for k in knobs}
+        if self.controls["dataset"] not in shown and self.controls["label"] not in shown:
+            return shown
+        classes: list[tuple[str, Any]] = [("all", NOTHING), *((n, k) for k, n in enumerate(lab.cloud.classes))]
+        label = NOTHING if lab.config.label is None else lab.config.label
+        return {**shown, self.controls["label"]: gr.Dropdown(choices=classes, value=label)}
+
+    def _attempt(
+        self,
+        request: gr.Request,
+        group: str,
+        change: Change,
+        knob: Knob | None = None,
+        said: Any = None,
+        dragged: bool = False,
+    ) -> Update:
+        """Try `change`; when it is refused, say why at its group and show the knobs as they still are.
+
+        Of a `knob` turned, only those others are shown that moved with it, and itself where it is not as was `said`:
+        the visitor may have turned it further, or the next one, by now. While it is `dragged`, or typed into, it shows
+        what the visitor says.
+        """
+        try:
+            visitor = self._visitor(request)
+        except Gone as refusal:
+            return {self.notices[group]: notice(str(refusal), wrong=True)}
+        lab = visitor.lab
+        with visitor.changes.work():  # the answer too: of two answers, the later one has both changes
+            try:
+                old, classes, message = lab.config, lab.cloud.classes, change(visitor)
+            except REFUSALS as refusal:
+                unmoved = KNOBS if knob is None else [] if dragged else [knob]
+                return {self.notices[group]: notice(str(refusal), wrong=True), **self._knobs(lab, unmoved)}
+            if message is None:
+                return gr.skip()
+            if knob is None:
+                return self._show(visitor, group, message)
+            moved = [k for k in KNOBS if k is not knob and k.value(lab.config) != k.value(old)]
+            itself = [] if dragged or knob.value(lab.config) == said else [knob]
+            named = [] if lab.cloud.classes == classes else [CLASS]  # the same choice, among other names
+            return self._show(visitor, group, message, [*moved, *itself, *named])
+
+    def take_schedule(
+        self, config: ScheduleConfig, sampling: SamplingConfig, request: gr.Request, *values: Any
+    ) -> Update:
+        """The experiment goes on with the schedule `config` and sampler, steps and spacing of `sampling`; refused, it
+        says why beside the noise knobs.
+        """
+
+        def take(visitor: Visitor) -> str:
+            visitor.lab.update(
+                schedule=CUSTOM,
+                custom_schedule=config.to_dict(),
+                **{f"sampling.{name}": getattr(sampling, name) for name in ("sampler", "steps", "spacing")},
+            )
+            return f"Brought from Schedules: {config.title}, {SAMPLERS[sampling.sampler].title}."
+
+        return {**self._attempt(request, "Noise", take), self.groups["Noise"]: gr.Accordion(open=True)}
+
+    def _explaining(self, title: str) -> Callable[[], Update]:
+        return lambda: {self.how: gr.Accordion(open=True), self.how_tabs: gr.Tabs(selected=title)}
+
+    # --- the stage's wishes --------------------------------------------------------------------------------------
+
+    def _ready(self, event: gr.EventData, request: gr.Request) -> Update:
+        def begin(visitor: Visitor) -> str:
+            config = from_query(str(event._data.get("search", ""))[:4000])
+            if config != visitor.lab.config:
+                visitor.lab.restart(config)
+            return ""
+
+        try:
+            visitor = self.sessions.visitor(str(request.session_hash))
+        except FullHouse as refusal:
+            return {self.news: idle(str(refusal))}
+        shown = self._attempt(request, "Recipe", begin)
+        return shown if self.scene in shown else {**self._show(visitor, "Recipe", ""), **shown}
+
+    def _reset(self, request: gr.Request) -> Update:
+        def reset(visitor: Visitor) -> str:
+            visitor.control.paused = True
+            visitor.lab.reset()
+            return ""
+
+        return self._attempt(request, "Learning", reset)
+
+    def _drawn(self, event: gr.EventData, request: gr.Request) -> Update:
+        def use(visitor: Visitor) -> str:
+            config = visitor.lab.config
+            cloud = cloud_from_strokes(event._data.get("strokes"), n=config.n_points, seed=config.seed)
+            visitor.lab.restart(config.changed(points=cloud, conditional=False, label=None))
+            return f"Your drawing: {len(cloud.points):,} points. {cloud.note}"
+
+        return self._attempt(request, "Data", use)
+
+    # --- the knobs' wishes ---------------------------------------------------------------------------------------
+
+    def _turning(self, knob: Knob, group: str, dragged: bool) -> Callable[[Any, gr.Request], Update]:
+        def turn(value: Any, request: gr.Request) -> Update:
+            def change(visitor: Visitor) -> str | None:
+                if value == knob.value(visitor.lab.config):
+                    return None  # Gradio tells of most choices twice, and a second answer would wipe out the notice
+                lab, changes, words = visitor.lab, {knob.path: knob.clean(value)}, ""
+                if knob.path == "n_points" and lab.config.points is not None:
+                    raise LabError("Your own points are as many as they are: this is for the clouds of the list.")
+                if knob.path == "dataset":
+                    changes, words = self._other_data(lab, str(changes["dataset"]))
+                trained = lab.step
+                if lab.update(**changes) == "restart":
+                    return f"{knob.label}: the network starts again at step 0. {words}" if trained else words
+                if knob.path == "guidance_scale":
+                    s = lab.config.guidance_scale
+                    words = f"s = {s:g} (diffusers), w = {s - 1:g} (Ho & Salimans)."
+                    if not lab.config.conditional:
+                        words += " No effect yet: the network must learn the classes first (Data)."
+                return f"{knob.label}: from step {trained:,} on." if trained and group == "Learning" else words
+
+            return self._attempt(request, group, change, knob, value, dragged)
+
+        return turn
+
+    def _other_data(self, lab: ToyLab, name: str) -> tuple[dict[str, Any], str]:
+        """What changes with the point cloud, and a word on it."""
+        if name == OWN:
+            if lab.config.points is None:
+                raise LabError("Draw your own (at the top right of the stage), or upload a file here.")
+            return {}, ""
+        changes: dict[str, Any] = {"dataset": name, "points": None, "label": None}
+        if lab.config.conditional and not DATASETS[name].classes:
+            return {**changes, "conditional": False}, f"{DATASETS[name].title} has no classes to learn."
+        return changes, ""
+
+    def _choose_preset(self, name: str, request: gr.Request) -> Update:
+        def choose(visitor: Visitor) -> str:
+            if name not in PRESETS:
+                raise LabError("Your own mix is what the knobs make of a recipe: choose one, then turn them.")
+            old, preset = visitor.lab.config, PRESETS[name]
+            data = {} if preset.brings_data else {"dataset": old.dataset, "points": old.points}
+            visitor.lab.restart(preset.config.changed(seed=old.seed, **data))
+            return preset.about
+
+        return self._attempt(request, "Recipe", choose)
+
+    def _upload(self, path: str | None, request: gr.Request) -> Update:
+        def use(visitor: Visitor) -> str:
+            uploaded = Path(path or "")  # Gradio put it into its own folder, and lets no request name any other file
+            data = uploaded.read_bytes()
+            uploaded.unlink()
+            cloud = read_points(data, uploaded.name, SETTINGS.max_upload_bytes, SETTINGS.max_points)
+            visitor.lab.restart(visitor.lab.config.changed(points=cloud, conditional=False, label=None))
+            return f"Your file: {len(cloud.points):,} points. {cloud.note}"
+
+        return self._attempt(request, "Data", use)
+
+    def _restore(self, data: bytes | None, request: gr.Request) -> Update:
+        def use(visitor: Visitor) -> str:
+            visitor.control.paused = True
+            visitor.lab.take_over(ToyLab.from_bytes(data or b""))
+            return f"Opened: step {visitor.lab.step:,}."
+
+        return self._attempt(request, "Home", use)
+
+    def _measure(self, request: gr.Request) -> Iterator[str]:
+        try:
+            for words in quality_in_words(self._visitor(request).lab):
+                yield notice(words)
+        except REFUSALS as refusal:
+            yield notice(str(refusal), wrong=True)

@@ -1,0 +1,149 @@
+"""An experiment as a link: there and back for every experiment, and nothing but a refusal for a stranger's link."""
+
+import json
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from playground.diffusion.prediction import PREDICTIONS
+from playground.diffusion.sampling import SAMPLERS
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedules import SCHEDULES
+from playground.toy import PRESETS, LabError, ToyConfig
+from playground.toy.data import DATASETS
+from playground.toy.url import DEFAULTS, from_query, to_query
+
+COSINES = st.builds(ScheduleConfig, st.just("cosine"), st.integers(20, 4000), s=st.floats(0, 0.9))
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "dataset": st.sampled_from(sorted(DATASETS)),
+    "n_points": st.integers(2, 25_000),
+    "seed": st.integers(0, 2**32 - 1),
+    "conditional": st.booleans(),
+    "schedule": st.sampled_from(sorted(SCHEDULES)),
+    "timesteps": st.integers(20, 4000),
+    "custom_schedule": st.none() | COSINES.map(ScheduleConfig.to_dict),
+    "beta_end": st.none() | st.floats(0.0001, 0.03),  # more leaves no signal at T = 4000
+    "label": st.none() | st.integers(0, 15),
+    "guidance_scale": st.floats(0, 20),
+    "network.width": st.integers(4, 256),
+    "network.depth": st.integers(1, 6),
+    "network.damp_features": st.booleans(),
+    "training.learning_rate": st.floats(1e-9, 100),
+    "training.prediction": st.sampled_from(PREDICTIONS),
+    "training.p_mean": st.floats(-10, 10),
+    "sampling.sampler": st.sampled_from(sorted(set(SAMPLERS) - {"pndm", "heun"})),
+    "sampling.steps": st.integers(2, 20),
+    "sampling.eta": st.floats(0, 1),
+}
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_presets_there_and_back(name: str) -> None:
+    config = PRESETS[name].config
+    assert from_query(to_query(config)) == config
+
+
+def test_the_default_needs_no_query() -> None:
+    assert to_query(ToyConfig()) == ""
+    assert from_query("") == from_query("?") == ToyConfig()
+
+
+def test_only_what_differs_is_named() -> None:
+    config = ToyConfig(dataset="disc_grid").changed(**{"training.learning_rate": 0.003})
+    assert to_query(config) == "?dataset=disc_grid&training.learning_rate=0.003"
+
+
+def test_a_brought_schedule_is_in_the_link() -> None:
+    drawn = ScheduleConfig("drawn", 250, knots=tuple((k / 100, round(1 - k / 100, 4)) for k in range(101)))
+    config = ToyConfig(schedule="custom", custom_schedule=drawn.to_dict())
+    query = to_query(config)
+    assert len(query) < 4000, "a link that a mail program takes"
+    assert from_query(query) == config
+    assert torch.equal(from_query(query).make_schedule().alphas, drawn.make().alphas)
+    assert to_query(ToyConfig(schedule="custom", custom_schedule={"name": "flow"})) == (
+        "?schedule=custom&custom_schedule=%7B%22name%22%3A%22flow%22%7D"
+    )
+
+
+def test_every_knob_but_the_points_can_be_in_a_link() -> None:
+    assert set(VALUES) <= set(DEFAULTS)
+    assert "points" not in DEFAULTS
+    own = ToyConfig(points=[[0.0, 0.0], [1.0, 1.0]], seed=4)
+    assert to_query(own) == "?seed=4"
+
+
+@given(st.fixed_dictionaries({}, optional=VALUES))
+def test_there_and_back(changes: dict[str, Any]) -> None:
+    config = ToyConfig().changed(**changes)
+    query = to_query(config)
+    assert from_query(query) == config
+    assert query.isascii()
+    assert from_query(f"{query or '?'}&__theme=dark&utm=1") == config, "a server's own names are passed over"
+
+
+HOSTILE = [
+    "?seed=" + "[" * 100_000,
+    "?seed=" + "9" * 5000,
+    "?seed=1e999",
+    "?seed=NaN",
+    "?guidance_scale=NaN",
+    "?guidance_scale=-Infinity",
+    "?seed=true",
+    "?conditional=1",
+    "?conditional=True",
+    "?label=0.0",
+    '?dataset={"a":1}',
+    "?dataset=nessie",
+    "?dataset=%00",
+    "?training.learning_rate=[]",
+    "?sampling.steps=1e9",
+    "?timesteps=1000000000",
+    "?seed=1&seed=-1",
+    "?" + "&".join(["seed=1"] * 101),
+    "?network.width=4&network.width=100000",
+    "?schedule=%F0%9F%A6%96",
+    "?schedule=custom",
+    "?schedule=custom&custom_schedule=flow",
+    '?custom_schedule={"name":"nessie"}',
+    '?schedule=custom&custom_schedule={"name":"drawn"}',
+    '?schedule=custom&custom_schedule={"name":"drawn","knots":[[0,0],[1,1]]}',
+    '?schedule=custom&custom_schedule={"name":"linear","timesteps":1e99}',
+    '?custom_schedule={"name":"linear","%s":1}' % ("x" * 5000),
+]
+
+
+@pytest.mark.parametrize("query", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_links_are_refused_in_words(query: str) -> None:
+    with pytest.raises(LabError, match="so here is the default one") as refusal:
+        from_query(query)
+    assert len(str(refusal.value)) < 600
+
+
+@pytest.mark.parametrize("query", ["?seed=", "?network=null", "?points=[[0,0],[1,1]]", "?=1", "?&&", "?__class__=1"])
+def test_what_names_no_knob_is_passed_over(query: str) -> None:
+    assert from_query(query) == ToyConfig()
+
+
+WORDS = st.text(max_size=20) | st.sampled_from(["null", "[]", "{}", "1e400", "NaN", "-1", "0"])
+
+
+@settings(max_examples=100)
+@given(st.lists(st.tuples(st.sampled_from(sorted(DEFAULTS)) | st.text(max_size=10), WORDS), max_size=5))
+def test_any_link_is_an_experiment_or_refused(pairs: list[tuple[str, str]]) -> None:
+    try:
+        config = from_query("?" + urlencode(pairs))
+    except LabError:
+        return
+    assert from_query(to_query(config)) == config
+
+
+def test_the_refusal_says_what_is_wrong() -> None:
+    with pytest.raises(LabError, match=r"default one\. Unknown data set .nessie."):
+        from_query("?dataset=nessie")
+    with pytest.raises(LabError, match="seed"):
+        from_query("?seed=" + "[" * 100_000)
+    assert from_query("?dataset=" + quote(json.dumps("heart"))).dataset == "heart"
