@@ -9,17 +9,18 @@ from dataclasses import dataclass, field
 
 from playground.fair_lock import FairLock
 from playground.mnist.session import MnistSession
+from playground.refusal import Refusal
 from playground.settings import SETTINGS, Settings
 from playground.stable_diffusion.session import StableDiffusionSession
 from playground.toy import ToyLab
 from playground.toy.live import Control, DistanceMeter
 
 
-class FullHouse(RuntimeError):
+class FullHouse(Refusal):
     """All places are taken by people at work; the message says what to do."""
 
 
-class Gone(RuntimeError):
+class Gone(Refusal):
     """This page's place was given to somebody else; the message says what to do."""
 
 

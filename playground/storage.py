@@ -10,8 +10,10 @@ from typing import Any
 from safetensors.torch import load, save
 from torch import Tensor
 
+from playground.refusal import Refusal
 
-class StorageError(ValueError):
+
+class StorageError(Refusal):
     """This file cannot be read; the message says why."""
 
 

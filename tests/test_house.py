@@ -16,17 +16,15 @@ MAX_BYTES = 10_000_000
 LABS = {"toy", "mnist", "schedules", "stable_diffusion"}
 MAY_IMPORT = {
     "app": {"ui", "sessions", *LABS, "diffusion", "settings"},
-    "ui": {*LABS, "diffusion", "settings", "sessions", "fair_lock"},
-    "sessions": {*LABS, "diffusion", "settings", "fair_lock"},
-    **{lab: {"diffusion", "settings", "storage", "fair_lock"} for lab in LABS},
-    "stable_diffusion": {"mnist", "diffusion", "settings", "storage", "fair_lock"},  # it draws MNIST's digits
-    "schedules": {"toy", "mnist", "diffusion", "settings", "storage", "fair_lock"},  # what schedules do to their data
-    "diffusion": {"settings"},
-    "settings": set(),
-    "storage": set(),
-    "fair_lock": set(),
-    "__init__": set(),
+    "ui": {*LABS, "diffusion", "settings", "sessions", "fair_lock", "refusal"},
+    "sessions": {*LABS, "diffusion", "settings", "fair_lock", "refusal"},
+    **{lab: {"diffusion", "settings", "storage", "fair_lock", "refusal"} for lab in LABS},
+    "diffusion": {"settings", "refusal"},
+    "storage": {"refusal"},
+    **{part: set() for part in ("settings", "fair_lock", "refusal", "__init__")},
 }
+MAY_IMPORT["stable_diffusion"] |= {"mnist"}  # it draws MNIST's digits
+MAY_IMPORT["schedules"] |= {"toy", "mnist"}  # what schedules do to their data
 MAY_IMPORT_GRADIO = {"app", "ui", "sessions"}
 
 DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml"}

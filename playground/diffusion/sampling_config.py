@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from playground.diffusion.knobs import check_types
+from playground.refusal import Refusal
 
 
-class SamplerError(ValueError):
+class SamplerError(Refusal):
     """This sampler cannot do what was asked; the message says why and what can."""
 
 

@@ -16,6 +16,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from playground.refusal import Refusal
+
 MAX_TIMESTEPS = 4000
 MIN_BETA = 1e-6  # the samplers work in float32, where 1 - β below this comes out as 1 and leaves σ = 0
 MAX_BETA = 0.999  # Nichol & Dhariwal 2021, §3.2: β is clipped so that no single step destroys everything
@@ -26,15 +28,8 @@ LEAST_SIGNAL = 1e-15  # α/σ below this: its square leaves float32, in which th
 ENOUGH_NOISE = 0.01  # ᾱ_T above this: sampling from N(0, I) starts where the forward process never arrived
 
 
-class ScheduleError(ValueError):
-    """The schedule asked for does not exist; the message says which knob to turn.
-
-    `knob`: the name of the field at fault, so that the page can say it there; "" if there is none.
-    """
-
-    def __init__(self, message: str, knob: str = "") -> None:
-        super().__init__(message)
-        self.knob = knob
+class ScheduleError(Refusal):
+    """The schedule asked for does not exist; the message says which knob to turn."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from playground.diffusion.knobs import check_types
 from playground.diffusion.optimizer import OPTIMIZERS, Optimizer, OptimizerName
 from playground.diffusion.prediction import PREDICTIONS, Prediction, target
 from playground.diffusion.schedules import NoiseSchedule
+from playground.refusal import Refusal
 
 NoiseLevels = Literal["log_normal", "uniform", "angle"]
 Decay = Literal["with_time", "cosine", "late_cosine", "constant"]
@@ -40,7 +41,7 @@ LATE = 0.4  # "late_cosine" holds the rate for this share of the run
 DIVERGED = 100.0  # an untrained network's loss is about 1 on standardised data (2 for the flow); see Trainer.step
 
 
-class TrainingError(ValueError):
+class TrainingError(Refusal):
     """These settings cannot train; the message says which knob to turn."""
 
 

@@ -31,6 +31,7 @@ from playground.diffusion.training import Batch, Trainer, TrainingConfig
 from playground.mnist.data import MNIST, ImageSet, mnist
 from playground.mnist.networks import NetworkConfig, make_network
 from playground.mnist.weights import encode_weights, load_weights
+from playground.refusal import Refusal
 from playground.storage import write_atomically
 
 Kind = Literal["blur", "pixelate"]
@@ -56,7 +57,7 @@ TRAINING = TrainingConfig(
 )
 
 
-class ColdError(ValueError):
+class ColdError(Refusal):
     """Cold diffusion cannot do this; the message says why and what it can."""
 
 

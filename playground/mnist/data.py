@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from playground.refusal import Refusal
+
 MNIST = Path(__file__).resolve().parents[2] / "assets" / "mnist"
 DIGITS = tuple("0123456789")
 Split = Literal["train", "test"]
@@ -26,7 +28,7 @@ CHECKSUMS = {  # SHA-256 of the four canonical files
 }
 
 
-class ImageDataError(ValueError):
+class ImageDataError(Refusal):
     """These images cannot be used; the message says which, and what to do."""
 
 

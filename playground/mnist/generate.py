@@ -28,12 +28,13 @@ from playground.diffusion.sampling import (
 from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig, brought
 from playground.diffusion.schedules import NoiseSchedule, make_schedule
 from playground.mnist.weights import ImageModel
+from playground.refusal import Refusal
 from playground.settings import SETTINGS
 
 SAMPLING_KNOBS = {knob.name for knob in dataclasses.fields(SamplingConfig)}
 
 
-class GenerateError(ValueError):
+class GenerateError(Refusal):
     """This cannot be drawn; the message says which knob to turn."""
 
 

@@ -27,6 +27,7 @@ from playground.diffusion.schedules import SCHEDULES, NoiseSchedule, make_schedu
 from playground.mnist.classifier import READ_AT_ONCE, load_reader
 from playground.mnist.data import mnist
 from playground.mnist.weights import ImageModel, load_model
+from playground.refusal import Refusal
 from playground.storage import write_atomically
 
 SAMPLED_AT_ONCE = 100
@@ -35,7 +36,7 @@ DIGIT = (1, 28, 28)
 ROWS, COLUMNS = 500, 10_000  # one block of distances: 20 MB, beside 30 MB of training images
 
 
-class JudgeError(ValueError):
+class JudgeError(Refusal):
     """These images cannot be judged; the message says why."""
 
 

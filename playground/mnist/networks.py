@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from playground.diffusion.knobs import check_types
+from playground.refusal import Refusal
 
 Kind = Literal["small", "classic", "unet2d", "dit"]
 Norm = Literal["group", "batch"]
@@ -27,7 +28,7 @@ NARROW = 128  # no network this narrow has too many, and to count them first tak
 _SEEDING = threading.Lock()
 
 
-class NetworkError(ValueError):
+class NetworkError(Refusal):
     """No such network; the message says which knob to turn."""
 
 

@@ -32,12 +32,13 @@ from playground.mnist.data import to_bytes
 from playground.mnist.datasets import open_images
 from playground.mnist.networks import NetworkConfig, make_network
 from playground.mnist.weights import RANGE, encode_weights
+from playground.refusal import Refusal
 from playground.storage import decode, encode, flatten, unflatten, write_atomically
 
 FORMAT = "diffusion-playground/image-run/1"
 
 
-class RunError(ValueError):
+class RunError(Refusal):
     """This run cannot start or go on; the message says why."""
 
 

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from playground.diffusion.prediction import Prediction
 from playground.diffusion.sampling import Denoiser, network_denoiser
 from playground.mnist.networks import NetworkConfig, make_network
+from playground.refusal import Refusal
 
 RANGE = torch.tensor(-1.0), torch.tensor(1.0)  # where all images lie
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "mnist" / "model.safetensors"
 
 
-class WeightsError(ValueError):
+class WeightsError(Refusal):
     """These weights cannot be used; the message says why."""
 
 

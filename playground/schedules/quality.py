@@ -27,6 +27,7 @@ from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.schedules import ScheduleError
 from playground.diffusion.training import Diverged
 from playground.fair_lock import in_turns
+from playground.refusal import Refusal
 from playground.schedules.cache import Cache
 from playground.schedules.chart_models import (
     LearnProgress,
@@ -52,7 +53,7 @@ PATHS = 256  # of the samples, whose exact paths are solved: their median error 
 FAR = 10.0  # root mean square of diverged samples, where that of data is 1
 
 
-class ChartError(ValueError):
+class ChartError(Refusal):
     """This chart cannot be drawn; the message says which knob to turn."""
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from playground.refusal import Refusal
 from playground.stable_diffusion.digits.clip import TinyClip, load_clip
 from playground.stable_diffusion.digits.pipeline import FOLDER, LATENT_CHANNELS, LATENT_SIZE
 from playground.stable_diffusion.digits.unet import load_parts
@@ -29,7 +30,7 @@ RATE = 0.05
 MAX_CAPTIONS, MAX_PICTURES, MAX_STEPS = 16, 16, 400
 
 
-class ClipError(ValueError):
+class ClipError(Refusal):
     """This cannot be compared or painted; the message says why."""
 
 

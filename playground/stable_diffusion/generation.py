@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from playground.diffusion.prediction import Prediction, to_eps, to_x0
+from playground.refusal import Refusal
 from playground.settings import SETTINGS
 from playground.stable_diffusion import schedulers
 from playground.stable_diffusion.attention import Recorder, recording
@@ -40,7 +41,7 @@ NOT_FINITE = (
 FLAGGED = "The model's safety checker blackened a picture. Another seed or prompt may pass."
 
 
-class GenerationError(ValueError):
+class GenerationError(Refusal):
     """A run broke off; the message says why and what helps."""
 
 

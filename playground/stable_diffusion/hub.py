@@ -12,6 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from playground.refusal import Refusal
+
 HUB_ID = re.compile(r"(?!.*(--|\.\.))\w[\w.-]{0,60}\b/\w[\w.-]{0,95}\b(?<!\.git)", re.ASCII)  # the Hub's own rule
 HUB_SECONDS = 5.0
 SAID_EVERY = 0.25  # seconds between two words on a download
@@ -30,7 +32,7 @@ LIBRARIES = {"diffusers", "transformers", "stable_diffusion"}
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
-class ModelError(ValueError):
+class ModelError(Refusal):
     """This model cannot be loaded; the message says why and what helps."""
 
 

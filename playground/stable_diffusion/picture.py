@@ -14,6 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from playground.refusal import Refusal
 from playground.settings import SETTINGS
 from playground.stable_diffusion.request import Request
 from playground.stable_diffusion.schedulers import SCHEDULERS
@@ -24,7 +25,7 @@ MAX_TEXT = 20_000  # characters; a request with the longest prompts has some 2,5
 Kind = Literal["text", "img2img", "inpaint"]
 
 
-class PictureError(ValueError):
+class PictureError(Refusal):
     """This file cannot be read; the message says why."""
 
 

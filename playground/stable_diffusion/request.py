@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from playground.diffusion.knobs import check_types
+from playground.refusal import Refusal
 from playground.settings import SETTINGS
 
 Preview = Literal["decode", "linear", "none"]
@@ -14,7 +15,7 @@ PREVIEWS: tuple[Preview, ...] = get_args(Preview)
 SIDE_STEP = 8  # pixels: what the pipeline demands, and what three halvings of a latent picture divide
 
 
-class RequestError(ValueError):
+class RequestError(Refusal):
     """This cannot be drawn; the message says which knob to turn."""
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from playground.diffusion.diffusers_schedulers import import_diffusers
+from playground.refusal import Refusal
 
 
-class SchedulerError(ValueError):
+class SchedulerError(Refusal):
     """This scheduler cannot do what was asked; the message says why and what can."""
 
 

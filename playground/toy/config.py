@@ -11,13 +11,14 @@ from playground.diffusion.sampling import SAMPLERS, SamplingConfig
 from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig, brought
 from playground.diffusion.schedules import NoiseSchedule, make_schedule
 from playground.diffusion.training import TrainingConfig
+from playground.refusal import Refusal
 from playground.settings import SETTINGS
 from playground.toy.data import DATASETS, Cloud, make_cloud
 from playground.toy.network import NetworkConfig
 from playground.toy.user_points import cloud_from_points
 
 
-class LabError(ValueError):
+class LabError(Refusal):
     """The experiment cannot be run as asked; the message says which knob to turn."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from playground.refusal import Refusal
 from playground.toy.strokes import EDGE, brush, near_segments, to_segments, unit_disc
 
 MAX_POINTS = 100_000
@@ -15,7 +16,7 @@ Sample = tuple[Tensor, Tensor | None]
 Support = Callable[[Tensor], Tensor]
 
 
-class DataError(ValueError):
+class DataError(Refusal):
     """The visitor's data cannot be used. The message says what is wrong and what to do."""
 
 

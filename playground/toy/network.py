@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from playground.diffusion.knobs import check_types
+from playground.refusal import Refusal
 
 Activation = Literal["silu", "relu", "gelu", "tanh"]
 TimeEmbedding = Literal["sinusoidal", "append"]
@@ -22,7 +23,7 @@ TIME_FREQUENCIES = 8
 LOG_RATIO_RANGE = 8.0  # ln(σ/α) beyond ±8 is all signal or all noise
 
 
-class NetworkError(ValueError):
+class NetworkError(Refusal):
     """No such network; the message says which knob to turn."""
 
 

@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from playground.diffusion.optimizer import Optimizer, OptimizerName
+from playground.refusal import Refusal
 from playground.storage import decode, encode, flatten, unflatten, write_atomically
 
 FORMAT = "diffusion-playground/tiny-run/1"
 CHECKPOINT_EVERY = 500
 
 
-class RunError(ValueError):
+class RunError(Refusal):
     """This run cannot start or go on; the message says why."""
 
 

@@ -13,10 +13,11 @@ from playground.diffusion.sampling import SampleStep, collect
 from playground.mnist import GenerateError
 from playground.mnist.generate import generate
 from playground.mnist.jobs import Job, collected, compared
+from playground.refusal import Refusal
 from playground.ui.mnist.knobs import COMPARE_CHOICES, COMPARE_DEFAULTS, COMPARISONS, MOST_COMPARED, mnist_settings
 from playground.ui.mnist.show import ASIDE, SessionOf, packed_run
 from playground.ui.mnist.stage import pack_news
-from playground.ui.shared.notices import REFUSALS, Update, notice
+from playground.ui.shared.notices import Update, notice
 
 
 class Comparison:
@@ -79,7 +80,7 @@ class Comparison:
                     self.news: pack_news("Compared." if last else "", sampling=not last),
                     self.word: "",
                 }
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             why = str(refusal)
             yield {
                 self.news: pack_news(why, wrong=True, sampling=False),

@@ -16,8 +16,9 @@ from playground.mnist.jobs import reads_along, reads_forward
 from playground.mnist.session import Made, MnistSession
 from playground.mnist.settings import MnistSettings
 from playground.mnist.trajectory import load_trajectory
+from playground.refusal import Refusal
 from playground.ui.mnist.stage import pack_path, pack_scene
-from playground.ui.shared.notices import QUIET, REFUSALS, Update, notice
+from playground.ui.shared.notices import QUIET, Update, notice
 
 SessionOf = Callable[[gr.Request], MnistSession]  # raises Gone
 KEPT_STATES = 101  # of a run: what crosses to the browser, and what is kept to take home
@@ -66,5 +67,5 @@ def attempt(word: gr.HTML, change: Callable[[], Update]) -> Update:
     """What `change` shows; when it is refused, why, at `word`."""
     try:
         return {word: "", **change()}
-    except REFUSALS as refusal:
+    except Refusal as refusal:
         return {word: notice(str(refusal), wrong=True)}

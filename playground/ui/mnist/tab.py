@@ -19,7 +19,8 @@ from playground.mnist.drawing import digit_from_pixels, mask_from_pixels
 from playground.mnist.jobs import Job, collected, work_on
 from playground.mnist.session import MnistSession
 from playground.mnist.settings import MnistSettings
-from playground.sessions import FullHouse, Sessions
+from playground.refusal import Refusal
+from playground.sessions import Sessions
 from playground.ui.mnist.compare import Comparison
 from playground.ui.mnist.explain import HOW_IT_WORKS, RUNNING_CODE
 from playground.ui.mnist.home import MnistHome
@@ -28,7 +29,7 @@ from playground.ui.mnist.knobs import GROUPS, KNOBS, LIVE_KNOBS, mnist_settings
 from playground.ui.mnist.show import ASIDE, FIRST_TITLE, in_words, packed_first_run, packed_run, packed_scene
 from playground.ui.mnist.stage import mnist_channel, mnist_stage, pack_news
 from playground.ui.mnist.training import LiveTraining
-from playground.ui.shared.notices import MATHS, QUIET, REFUSALS, Update, lay_out_code, notice
+from playground.ui.shared.notices import MATHS, QUIET, Update, lay_out_code, notice
 
 TAKEN_SAMPLING = ("sampler", "steps", "spacing")  # comes with a schedule from the Schedules tab
 DRAW: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mnist-draw"}
@@ -124,14 +125,14 @@ class MnistTab:
             if settings.schedule == CUSTOM:  # brought before this tab was first opened
                 said += ". Press Generate to draw on the schedule brought from Schedules."
             yield {self.path: packed_first_run(), self.news: pack_news(said, sampling=False)}
-        except (*REFUSALS, FullHouse) as refusal:
+        except Refusal as refusal:
             yield {self.news: pack_news(str(refusal), wrong=True)}
 
     def take_schedule(
         self, config: ScheduleConfig, sampling: SamplingConfig, request: gr.Request, *values: Any
     ) -> Update:
         """Everything from now on by the schedule `config` and sampler, steps and spacing of `sampling`; the other
-        knobs' `values` as they stand. Raises REFUSALS.
+        knobs' `values` as they stand. Raises Refusal.
         """
         taken = {name: getattr(sampling, name) for name in TAKEN_SAMPLING}
         settings = dataclasses.replace(
@@ -160,7 +161,7 @@ class MnistTab:
         try:
             session, settings = self._session(request), mnist_settings(values)
             yield from self._draw(session, work_on(session, settings), settings)
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             yield self._refused(str(refusal))
 
     def _refused(self, why: str) -> Update:
@@ -195,7 +196,7 @@ class MnistTab:
             job = work_on(session, settings)
             yield {self.scene: packed_scene(session, settings)}
             yield from self._draw(session, job, settings)
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             yield self._refused(str(refusal))
 
     def _drawn(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
@@ -216,7 +217,7 @@ class MnistTab:
             settings = dataclasses.replace(settings, begin="drawing")
             yield {begin: "drawing"}
             yield from self._draw(session, work_on(session, settings), settings)
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             yield self._refused(str(refusal))
 
     def _masked(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
@@ -230,7 +231,7 @@ class MnistTab:
             settings = dataclasses.replace(settings, begin="mask")
             yield {self.controls["begin"]: "mask"}
             yield from self._draw(session, work_on(session, settings), settings)
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             yield self._refused(str(refusal))
 
     def _stopped(self) -> str:

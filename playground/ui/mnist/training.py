@@ -14,11 +14,12 @@ from playground.mnist.jobs import live_config
 from playground.mnist.live import LiveRun, look, watch
 from playground.mnist.session import MnistSession
 from playground.mnist.settings import MnistSettings
+from playground.refusal import Refusal
 from playground.sessions import FullHouse, Gone, Sessions
 from playground.settings import SETTINGS
 from playground.ui.mnist.knobs import LIVE_KNOBS, mnist_settings
 from playground.ui.mnist.stage import pack_frame
-from playground.ui.shared.notices import QUIET, REFUSALS, Update, notice
+from playground.ui.shared.notices import QUIET, Update, notice
 from playground.ui.shared.wire import pack
 
 
@@ -67,7 +68,7 @@ class LiveTraining:
                     run.adopt(config.training)
             if run.step and (rewind := _step(event)) is not None:
                 run.rewind(rewind)
-        except (*REFUSALS, FullHouse) as refusal:
+        except Refusal as refusal:
             yield {where: notice(str(refusal), wrong=True), self.stage: _idle(str(refusal))}
             return
         control = session.begin()
@@ -105,7 +106,7 @@ class LiveTraining:
             session.opened = None
             run = session.lab.begin(config)
             session.runs += 1
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             return {where: notice(str(refusal), wrong=True), self.stage: _idle(str(refusal))}
         return {self.stage: still(session, run, "At step 0: press Train"), where: ""}
 
@@ -119,7 +120,7 @@ class LiveTraining:
 
         try:
             shown = use(self._session(request))
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             shown = {self.word: notice(str(refusal), wrong=True)}
         with contextlib.suppress(Gone):
             shown[self.draws_with] = "shipped" if self._session(request).lab.draws_shipped else "trained"

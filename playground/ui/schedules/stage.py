@@ -23,6 +23,7 @@ from playground.diffusion.schedule_config import KNOBS_OF, TITLES, ScheduleConfi
 from playground.diffusion.schedules import MAX_TIMESTEPS, ScheduleError
 from playground.fair_lock import COMPUTE_LOCK
 from playground.mnist.data import DIGITS, mnist
+from playground.refusal import Refusal
 from playground.schedules.curves import CURVES, curves, to_csv, to_json
 from playground.schedules.diffusers_export import notes, scheduler_config, snippet
 from playground.schedules.drawn import knots_from_stroke
@@ -89,8 +90,8 @@ def _answering(answer: Callable[[Answer], Answer]) -> Callable[[Any], Answer]:
         try:
             with COMPUTE_LOCK.work():
                 return answer(wish)
-        except (ScheduleError, SamplerError) as refusal:
-            return {"wrong": str(refusal), "knob": getattr(refusal, "knob", "")}
+        except Refusal as refusal:
+            return {"wrong": str(refusal), "knob": refusal.knob}
 
     return answered
 

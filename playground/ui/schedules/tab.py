@@ -21,13 +21,13 @@ from playground.diffusion.sampling import SAMPLERS
 from playground.diffusion.schedule_config import TITLES, ScheduleConfig
 from playground.diffusion.schedules import ScheduleError
 from playground.fair_lock import COMPUTE_LOCK, in_turns
+from playground.refusal import Refusal
 from playground.schedules.learned import learn
 from playground.schedules.quality import CallProgress, ChartConfig, ChartError, ChartPoint, floor, measure
-from playground.sessions import FullHouse
 from playground.stable_diffusion.device_queue import DeviceQueue, Waiting
 from playground.ui.schedules.explain import HOW_IT_WORKS, RUNNING_CODE
 from playground.ui.schedules.stage import configs_of, read_scene, sampling_of, schedules_channel, schedules_stage
-from playground.ui.shared.notices import MATHS, QUIET, REFUSALS, Update, lay_out_code
+from playground.ui.shared.notices import MATHS, QUIET, Update, lay_out_code
 from playground.ui.shared.wire import pack
 
 TOLD_EVERY = 0.2  # seconds between two messages of a run
@@ -98,7 +98,7 @@ class SchedulesTab:
             config = ScheduleConfig.from_dict(event._data.get("config"))
             taken = self.takers[name].take(config, sampling_of(event._data.get("sampling")), request, *inputs[name])
             return {self.tabs: gr.Tabs(selected=name), **taken}
-        except (*REFUSALS, FullHouse) as refusal:
+        except Refusal as refusal:
             return {self.news: _message("carried", wrong=str(refusal))}
 
     def _learn(self, event: gr.EventData) -> Iterator[str]:
@@ -120,7 +120,7 @@ class SchedulesTab:
                 done = step.step == step.steps
                 facts = {"step": step.step, "steps": step.steps, "variance": step.variance, "least": step.least}
                 yield _message("learned", card=card, config=config.to_dict(), done=done, **facts)
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             yield _message("learned", card=card, wrong=str(refusal))
 
     def _measure(self, event: gr.EventData) -> Iterator[str]:
@@ -129,7 +129,7 @@ class SchedulesTab:
         try:
             with self._one_more_chart():
                 yield from _chart(asked, event._data)
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             yield _message("measured", asked=asked, word=str(refusal), wrong=True, done=True)
 
     @contextlib.contextmanager

@@ -11,54 +11,11 @@ from typing import Any
 
 import gradio as gr
 
-from playground.diffusion.sampling import SamplerError
-from playground.diffusion.schedules import ScheduleError
-from playground.diffusion.training import TrainingError
-from playground.mnist import GenerateError
-from playground.mnist.cold import ColdError
-from playground.mnist.data import ImageDataError
-from playground.mnist.networks import NetworkError
-from playground.mnist.weights import WeightsError
-from playground.schedules.quality import ChartError
-from playground.sessions import Gone
-from playground.stable_diffusion.clip_game import ClipError
-from playground.stable_diffusion.generation import GenerationError
-from playground.stable_diffusion.hub import ModelError
-from playground.stable_diffusion.picture import PictureError
-from playground.stable_diffusion.request import RequestError
-from playground.stable_diffusion.schedulers import SchedulerError
-from playground.toy import LabError
-from playground.toy.data import DataError
-from playground.toy.network import NetworkError as ToyNetworkError
 from playground.ui.shared.wire import pack
 
 Update = dict[Any, Any]
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 MATHS: list[dict[str, str | bool]] = [{"left": "$", "right": "$", "display": False}]
-
-
-# What may be wrong with a visitor's wish; each message is written for the visitor.
-REFUSALS = (
-    ChartError,
-    ClipError,
-    ColdError,
-    DataError,
-    GenerateError,
-    GenerationError,
-    Gone,
-    ImageDataError,
-    LabError,
-    ModelError,
-    NetworkError,
-    PictureError,
-    RequestError,
-    SamplerError,
-    ScheduleError,
-    SchedulerError,
-    ToyNetworkError,
-    TrainingError,
-    WeightsError,
-)
 
 
 def notice(text: str, wrong: bool = False) -> str:

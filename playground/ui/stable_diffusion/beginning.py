@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from playground.ui.shared.notices import QUIET, REFUSALS, Update, notice
+from playground.refusal import Refusal
+from playground.ui.shared.notices import QUIET, Update, notice
 from playground.ui.stable_diffusion.knobs import Begin
 from playground.ui.stable_diffusion.show import Show, tell
 
@@ -55,14 +56,14 @@ class BeginningPart:
     def _changed(self, begin: Any, request: gr.Request) -> Update:
         try:
             return self.shown(self.tab.here(request)[1], begin)
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             return self.tab.refused(refusal)
 
     def _pressed(self, begin: Any, request: gr.Request) -> Update:
         """Take the opened picture, or drop the one that is taken."""
         try:
             _, show = self.tab.here(request)
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             return self.tab.refused(refusal)
         taken: Begin = "picture" if begin == "noise" else "noise"
         if taken == "noise":

@@ -10,11 +10,12 @@ import torch
 from torch.nn import functional as F
 
 from playground.fair_lock import COMPUTE_LOCK, in_turns
+from playground.refusal import Refusal
 from playground.stable_diffusion.clip_game import MAX_CAPTIONS, ClipError, paint_by_clip, similarity
 from playground.stable_diffusion.digits.pictures import SIZE
 from playground.stable_diffusion.picture import read_png
 from playground.stable_diffusion.session import StableDiffusionSession
-from playground.ui.shared.notices import QUIET, REFUSALS
+from playground.ui.shared.notices import QUIET
 from playground.ui.stable_diffusion.show import ended
 from playground.ui.stable_diffusion.stage import clip_corner, pack_painted, pack_table, pack_word
 
@@ -49,7 +50,7 @@ class ClipCorner:
             with COMPUTE_LOCK.work():
                 pictures = torch.stack([_small(read_png(each.png).image) for each in kept])
                 return pack_table(captions, pictures, similarity(pictures, captions))
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             return pack_word(str(refusal), wrong=True)
 
     def _paint(self, request: gr.Request, event: gr.EventData) -> Iterator[str]:
@@ -60,7 +61,7 @@ class ClipCorner:
                 for step in steps:
                     yield pack_painted(step.image, step.step, step.steps, step.similarity)
             yield pack_word("Done. What CLIP likes is not always what one would call a picture.")
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             yield pack_word(str(refusal), wrong=True)
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from playground.ui.shared.notices import QUIET, REFUSALS, Update, notice
+from playground.refusal import Refusal
+from playground.ui.shared.notices import QUIET, Update, notice
 from playground.ui.stable_diffusion.knobs import DrawSettings
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Experiments:
         """All knobs as the experiment has them; the page then draws."""
         try:
             self.tab.here(request)
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             return self.tab.refused(refusal)
         if not isinstance(name, str) or name not in EXPERIMENTS:
             return {self.look_for: gr.skip()}

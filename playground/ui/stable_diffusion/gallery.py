@@ -16,12 +16,13 @@ from PIL import Image
 from torch.nn import functional as F
 
 from playground.fair_lock import COMPUTE_LOCK
+from playground.refusal import Refusal
 from playground.settings import SETTINGS
 from playground.stable_diffusion import Request, RequestError
 from playground.stable_diffusion.models import CATALOGUE
 from playground.stable_diffusion.picture import Parameters, PictureError, read_png
 from playground.stable_diffusion.session import Kept, StableDiffusionSession, Strip
-from playground.ui.shared.notices import QUIET, REFUSALS, Update, file_message, notice
+from playground.ui.shared.notices import QUIET, Update, file_message, notice
 from playground.ui.stable_diffusion.foreign import foreign_settings
 from playground.ui.stable_diffusion.knobs import Begin, DrawSettings
 from playground.ui.stable_diffusion.scripts import scripts
@@ -100,7 +101,7 @@ class Gallery:
     def _save(self, request: gr.Request, event: gr.EventData) -> Update:
         try:
             kept = self._kept(request, event._data)
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             return {self.tab.news: pack_news(str(refusal), wrong=True)}
         name = f"{CATALOGUE[kept.parameters.model].name}-{kept.parameters.request.seeds[0]}.png".replace("/", "-")
         said = f"{name}: {len(kept.png):,} bytes, its settings inside."
@@ -109,7 +110,7 @@ class Gallery:
     def _opened(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
         try:
             yield from self._read(request, event._data, values)
-        except REFUSALS as refusal:  # a run that is on goes on
+        except Refusal as refusal:  # a run that is on goes on
             yield {self.tab.news: pack_news(str(refusal), wrong=True)}
 
     def _read(self, request: gr.Request, data: Any, values: Sequence[Any]) -> Iterator[Update]:
@@ -144,7 +145,7 @@ class Gallery:
             if session.strip is None:
                 raise RequestError("Draw something first.")
             return {home: "", **change(session, session.strip)}
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             return {home: notice(str(refusal), wrong=True)}
 
     def _sheet(self, request: gr.Request) -> Update:

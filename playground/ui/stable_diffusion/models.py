@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from playground.fair_lock import COMPUTE_LOCK
+from playground.refusal import Refusal
 from playground.settings import SETTINGS
 from playground.stable_diffusion import RequestError, StableDiffusionLab
 from playground.stable_diffusion.models import CATALOGUE, in_memory, loading
-from playground.ui.shared.notices import QUIET, REFUSALS, Update, notice
+from playground.ui.shared.notices import QUIET, Update, notice
 from playground.ui.stable_diffusion.knobs import DrawSettings
 from playground.ui.stable_diffusion.pace import Pace
 from playground.ui.stable_diffusion.show import Show, ended
@@ -95,7 +96,7 @@ class ModelPart:
             tells = self.pace.in_words(lab.loaded, settings.request(lab, settings.prompt))
             ready = pack_news(f"{lab.loaded.model.title} is ready. {tells}", drawing=False)
             yield {**tab.put(settings), tab.notices["Model"]: notice(lab.loaded.plan.words), tab.news: ready}
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             yield {**tab.refused(refusal, "Model"), self.choice: before or tab.default.model}
 
     def _read_tokens(self, name: Any, prompt: Any, request: gr.Request) -> Any:

@@ -12,14 +12,15 @@ import gradio as gr
 
 from playground.diffusion.sampling import SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.sessions import FullHouse, Gone, Sessions, Visitor
+from playground.refusal import Refusal
+from playground.sessions import Gone, Sessions, Visitor
 from playground.settings import SETTINGS
 from playground.stable_diffusion.devices import SMALL, measure
 from playground.stable_diffusion.generation import OutOfMemory
 from playground.stable_diffusion.models import CATALOGUE, default_model, in_memory, load
 from playground.stable_diffusion.schedulers import SCHEDULERS, allowed
 from playground.toy import LabError
-from playground.ui.shared.notices import MATHS, QUIET, REFUSALS, Update, lay_out_code, notice
+from playground.ui.shared.notices import MATHS, QUIET, Update, lay_out_code, notice
 from playground.ui.stable_diffusion.beginning import BeginningPart
 from playground.ui.stable_diffusion.clip import ClipCorner
 from playground.ui.stable_diffusion.experiments import Experiments
@@ -172,7 +173,7 @@ class StableDiffusionTab:
         """
         try:
             yield from updates
-        except (*REFUSALS, FullHouse) as refusal:
+        except Refusal as refusal:
             yield self._failed(request, refusal)
         except Exception:
             yield self.refused(BROKE)

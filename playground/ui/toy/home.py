@@ -11,9 +11,10 @@ import gradio as gr
 
 from playground.diffusion.sampling import SAMPLERS
 from playground.fair_lock import COMPUTE_LOCK, in_turns
+from playground.refusal import Refusal
 from playground.sessions import Gone, Sessions
 from playground.toy import LabError, ToyConfig, ToyLab
-from playground.ui.shared.notices import QUIET, REFUSALS, Update, file_message, notice
+from playground.ui.shared.notices import QUIET, Update, file_message, notice
 from playground.ui.toy.explain import recipe_code
 from playground.ui.toy.training import ASIDE
 
@@ -67,7 +68,7 @@ class ToyHome:
             for step in in_turns(lab.sampling(TAKE_HOME_SAMPLES)):
                 if step.index % 20 == 0:
                     yield {self.word: notice(f"Sampling: step {step.index} of {lab.config.sampling.steps} …")}
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             yield {self.word: notice(str(refusal), wrong=True)}
             return
         text = io.StringIO()

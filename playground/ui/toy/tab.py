@@ -10,6 +10,7 @@ import gradio as gr
 
 from playground.diffusion.sampling import SAMPLERS, SamplingConfig
 from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig
+from playground.refusal import Refusal
 from playground.sessions import FullHouse, Gone, Sessions, Visitor
 from playground.settings import SETTINGS
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
@@ -19,7 +20,7 @@ from playground.toy.url import from_query, to_query
 from playground.toy.user_points import cloud_from_strokes, read_points
 from playground.ui.shared.component import channel
 from playground.ui.shared.knobs import NOTHING, OWN, Control, Knob
-from playground.ui.shared.notices import MATHS, QUIET, REFUSALS, Update, lay_out_code, notice
+from playground.ui.shared.notices import MATHS, QUIET, Update, lay_out_code, notice
 from playground.ui.toy.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
 from playground.ui.toy.home import LONG, ToyHome, quality_in_words
 from playground.ui.toy.knobs import GROUPS, KNOBS
@@ -173,7 +174,7 @@ class ToyTab:
         with visitor.changes.work():  # the answer too: of two answers, the later one has both changes
             try:
                 old, classes, message = lab.config, lab.cloud.classes, change(visitor)
-            except REFUSALS as refusal:
+            except Refusal as refusal:
                 unmoved = KNOBS if knob is None else [] if dragged else [knob]
                 return {self.notices[group]: notice(str(refusal), wrong=True), **self._knobs(lab, unmoved)}
             if message is None:
@@ -309,5 +310,5 @@ class ToyTab:
         try:
             for words in quality_in_words(self._visitor(request).lab):
                 yield notice(words)
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             yield notice(str(refusal), wrong=True)

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from playground.fair_lock import COMPUTE_LOCK
+from playground.refusal import Refusal
 from playground.sessions import FullHouse, Gone, Sessions, Visitor
 from playground.settings import SETTINGS
 from playground.toy.live import Frame, live, look
@@ -45,7 +46,7 @@ class ToyTraining:
             visitor = self._visitor(request)
             if not visitor.training and self.sessions.training >= SETTINGS.max_training_visitors:
                 raise FullHouse(f"{SETTINGS.max_training_visitors} runs are on, the most there may be. Try again soon.")
-        except (Gone, FullHouse) as refusal:
+        except Refusal as refusal:
             yield idle(str(refusal))
             return
         control = visitor.begin()
