@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -55,16 +56,49 @@ def part_of(module: str) -> str:
     return names[1] if names[0] == "playground" and len(names) > 1 else names[0]
 
 
-def imported_modules(source: str, module: str) -> Iterator[str]:
-    """Absolute names of everything that the source of `module` imports, inside functions too."""
+def room_of(module: str) -> str:
+    """`toy` for playground.ui.toy.tab, `shared` for what all tabs stand on, "" for what is in no room of the page."""
+    names = [*module.split("."), "", ""]
+    return names[2] if names[:2] == ["playground", "ui"] and names[2] in {"shared", *LABS} else ""
+
+
+def imports(source: str, module: str) -> Iterator[tuple[str, str]]:
+    """Each import in the source of `module`, in functions and under TYPE_CHECKING too: the absolute name of a module,
+    and what is taken from it, "" for the module itself.
+    """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             package = module.split(".")[: -node.level] if node.level else []
             base = ".".join([*package, *([node.module] if node.module else [])])
-            # `from playground import toy` names a part; `from torch import Tensor` names nothing further.
-            yield from [f"{base}.{alias.name}" for alias in node.names] if base == "playground" else [base]
+            yield from ((base, alias.name) for alias in node.names)
+
+
+def imported_modules(source: str, module: str) -> list[str]:
+    """The names of all modules that the source of `module` imports."""
+    # `from playground import toy` names a part; `from torch import Tensor` names nothing further.
+    names = (f"{base}.{name}" if base == "playground" else base for base, name in imports(source, module))
+    return list(dict.fromkeys(names))
+
+
+def circle(sources: dict[str, str]) -> list[str]:
+    """Modules of `sources` (name: source) each of which imports the next, the last being the first; [] if none do."""
+    files = {module.removesuffix(".__init__") for module in sources}
+    graph = {
+        # `from playground.ui import page` is of the file page.py, not of the package beside it.
+        module.removesuffix(".__init__"): {
+            name if (name := f"{base}.{taken}") in files else base for base, taken in imports(source, module)
+        }
+        & files
+        for module, source in sources.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return found[::-1]
+    return []
 
 
 def import_faults(source: str, module: str) -> list[str]:
@@ -79,6 +113,8 @@ def import_faults(source: str, module: str) -> list[str]:
             faults.append(f"{module} imports gradio")
         if top == "app" or (name.startswith("playground.") and part_of(name) not in {part} | MAY_IMPORT[part]):
             faults.append(f"{module} imports {name}")
+        if room_of(module) and room_of(name) not in {"", "shared", room_of(module)}:
+            faults.append(f"{module} imports {name}, which is of another tab")
     return faults
 
 
@@ -139,6 +175,8 @@ def test_imports_go_downward() -> None:
         ("playground.settings", "from playground.diffusion import loss"),
         ("playground.ui.page", "import app"),
         ("playground.elsewhere", "import math"),
+        ("playground.ui.shared.knobs", "from playground.ui.toy.tab import ToyTab"),
+        ("playground.ui.mnist.tab", "def f():\n    from playground.ui.toy import knobs"),
     ],
 )
 def test_bad_imports_are_found(module: str, source: str) -> None:
@@ -149,6 +187,8 @@ def test_bad_imports_are_found(module: str, source: str) -> None:
     ("module", "source"),
     [
         ("app", "import gradio\nfrom playground.ui import page"),
+        ("playground.ui.page", "from playground.ui.mnist import tab\nfrom playground.ui.toy.tab import ToyTab"),
+        ("playground.ui.toy.tab", "from playground.ui.shared import wire\nfrom playground.ui.toy import knobs"),
         ("playground.ui.page", "from playground import sessions, toy\nfrom . import live"),
         ("playground.sessions", "from playground.stable_diffusion import pipeline"),
         ("playground.schedules.learned", "from playground.toy.data import make_cloud"),
@@ -161,6 +201,29 @@ def test_bad_imports_are_found(module: str, source: str) -> None:
 )
 def test_good_imports_pass(module: str, source: str) -> None:
     assert import_faults(source, module) == []
+
+
+def test_no_files_import_each_other() -> None:
+    folders = (ROOT / name for name in ("playground", "benchmarks", "tests"))
+    files = [ROOT / "app.py", *(path for folder in folders for path in folder.rglob("*.py"))]
+    assert not circle({module_of(path): path.read_text("utf-8") for path in files if path.exists()})
+
+
+@pytest.mark.parametrize(
+    ("sources", "found"),
+    [
+        ({"a": "import b", "b": "import c", "c": "import torch"}, []),
+        ({"a": "import b", "b": "def f():\n    import a"}, ["a", "b"]),
+        ({"a": "import b", "b": "from c import x", "c": "if TYPE_CHECKING:\n    import a"}, ["a", "b", "c"]),
+        ({"p.__init__": "from p.x import f", "p.x": "from p import y", "p.y": ""}, []),
+        ({"p.__init__": "from p.x import f", "p.x": "from p import g"}, ["p", "p.x"]),
+        ({"p.x": "from . import y", "p.y": "from .x import f"}, ["p.x", "p.y"]),
+    ],
+)
+def test_circles_are_found(sources: dict[str, str], found: list[str]) -> None:
+    round_trip = circle(sources)
+    assert sorted(set(round_trip)) == found
+    assert round_trip[:1] == round_trip[-1:]
 
 
 def test_labs_run_without_gradio() -> None:

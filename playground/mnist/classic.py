@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from playground.mnist.networks import Norm
 from playground.mnist.unet import GROUPS, Attention, NoiseEmbedding
 
+Norm = Literal["group", "batch"]
 EMBEDDING = 256
 
 

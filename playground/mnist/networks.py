@@ -11,10 +11,13 @@ import torch
 from torch import nn
 
 from playground.diffusion.knobs import check_types
+from playground.mnist.classic import ClassicUNet, Norm
+from playground.mnist.dit import DiT
+from playground.mnist.unet import SmallUNet
+from playground.mnist.unet2d import DiffusersUNet
 from playground.refusal import Refusal
 
 Kind = Literal["small", "classic", "unet2d", "dit"]
-Norm = Literal["group", "batch"]
 KINDS: dict[Kind, str] = {
     "small": "Small U-Net (the one that ships)",
     "classic": "Classic U-Net (the course notebook's)",
@@ -75,11 +78,12 @@ def make_network(config: NetworkConfig, shape: tuple[int, int, int], classes: in
             f"This network needs sides that are multiples of {unit} pixels, at least {2 * unit}: {height}×{width} does "
             f"not fit. Resize to {max(2, round(height / unit)) * unit}, or take fewer levels or a smaller patch."
         )
+    levels = config.channels
     makers: dict[Kind, Callable[[], nn.Module]] = {
-        "small": lambda: _small(config, channels, classes),
-        "classic": lambda: _classic(config, channels, classes),
-        "unet2d": lambda: _unet2d(config, shape, classes),
-        "dit": lambda: _dit(config, shape, classes),
+        "small": lambda: SmallUNet(classes, channels, levels, config.patch),
+        "classic": lambda: ClassicUNet(classes, channels, levels, config.norm, config.residual, config.attention),
+        "unet2d": lambda: DiffusersUNet(classes, shape, levels, config.attention),
+        "dit": lambda: DiT(classes, shape, levels[0], config.depth, config.patch),
     }
     if max(config.channels) > NARROW:
         with torch.device("meta"):  # shapes without memory: one that is refused might take gigabytes
@@ -90,27 +94,3 @@ def make_network(config: NetworkConfig, shape: tuple[int, int, int], classes: in
     with _SEEDING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return makers[config.kind]()
-
-
-def _small(config: NetworkConfig, channels: int, classes: int) -> nn.Module:
-    from playground.mnist.unet import SmallUNet
-
-    return SmallUNet(classes, channels, config.channels, config.patch)
-
-
-def _classic(config: NetworkConfig, channels: int, classes: int) -> nn.Module:
-    from playground.mnist.classic import ClassicUNet
-
-    return ClassicUNet(classes, channels, config.channels, config.norm, config.residual, config.attention)
-
-
-def _unet2d(config: NetworkConfig, shape: tuple[int, int, int], classes: int) -> nn.Module:
-    from playground.mnist.unet2d import DiffusersUNet
-
-    return DiffusersUNet(classes, shape, config.channels, config.attention)
-
-
-def _dit(config: NetworkConfig, shape: tuple[int, int, int], classes: int) -> nn.Module:
-    from playground.mnist.dit import DiT
-
-    return DiT(classes, shape, config.channels[0], config.depth, config.patch)

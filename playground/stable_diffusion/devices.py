@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 import os
 import time
 from collections.abc import Iterator
@@ -29,12 +28,11 @@ FULL = ("out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "can't allocate me
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is to compute with; bytes of the GPU's memory, or of the computer's."""
+    """What there is to compute with; `free_bytes` of the GPU's memory, or of the computer's."""
 
     kind: Kind
     name: str
     free_bytes: int  # 0: the system does not say
-    total_bytes: int
 
 
 @dataclass(frozen=True)
@@ -53,13 +51,11 @@ class Plan:
 def measure() -> Machine:
     """This machine, its memory measured now."""
     if torch.cuda.is_available():
-        free, total = torch.cuda.mem_get_info()
-        return Machine("cuda", torch.cuda.get_device_name(), free, total)
+        free, _ = torch.cuda.mem_get_info()
+        return Machine("cuda", torch.cuda.get_device_name(), free)
     if torch.backends.mps.is_available():
-        total = torch.mps.recommended_max_memory()
-        return Machine("mps", "Apple GPU", total - torch.mps.driver_allocated_memory(), total)
-    free, total = _main_memory()
-    return Machine("cpu", f"{os.cpu_count() or 1} processor cores", free, total)
+        return Machine("mps", "Apple GPU", torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return Machine("cpu", f"{os.cpu_count() or 1} processor cores", _free_main_memory())
 
 
 def plan(machine: Machine, weights_bytes: int, image_size: int, images: int = 1, compile: bool = False) -> Plan:
@@ -90,20 +86,6 @@ def plan(machine: Machine, weights_bytes: int, image_size: int, images: int = 1,
         words += " Even so it may not fit: close what else uses the GPU, or make smaller pictures."
     # A compiled U-Net and the hooks that move it do not go together.
     return Plan("cuda", torch.float16, True, True, True, False, words)
-
-
-def expected_seconds(seconds_per_pixel: float, calls: int, images: int, guided: bool, height: int, width: int) -> float:
-    """What a run will take, from one measured U-Net call: it costs in proportion to the pixels (attention somewhat
-    more), and guidance doubles the batch. The decoder, a few per cent, is not counted.
-    """
-    return seconds_per_pixel * calls * images * (2 if guided else 1) * height * width
-
-
-def in_words(seconds: float) -> str:
-    """A duration as one says it: "8 s", "about 3 min"."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"about {math.ceil(seconds / 60)} min"
 
 
 def out_of_memory(error: RuntimeError) -> bool:
@@ -146,11 +128,7 @@ class Clock:
         self.parts[part] += time.perf_counter() - begun
 
 
-def _main_memory() -> tuple[int, int]:
-    """Free and total bytes, 0 for what the system does not say: macOS knows the total only, Windows has no sysconf."""
-    names = getattr(os, "sysconf_names", {})
-    free, total = (
-        os.sysconf("SC_PAGE_SIZE") * os.sysconf(pages) if pages in names else 0
-        for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES")
-    )
-    return free, total
+def _free_main_memory() -> int:
+    """Free bytes, 0 where the system does not say: macOS knows the total only, Windows has no sysconf."""
+    known = "SC_AVPHYS_PAGES" in getattr(os, "sysconf_names", {})
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") if known else 0

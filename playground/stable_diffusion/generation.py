@@ -7,7 +7,6 @@ image is the pipeline's, bit for bit: StableDiffusionPipeline's, StableDiffusion
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,23 +16,17 @@ from torch import Tensor
 
 from playground.diffusion.prediction import Prediction, to_eps, to_x0
 from playground.refusal import Refusal
-from playground.settings import SETTINGS
-from playground.stable_diffusion import schedulers
+from playground.stable_diffusion import limits, schedulers, speed
 from playground.stable_diffusion.attention import Recorder, recording
 from playground.stable_diffusion.devices import Clock, free_memory, out_of_memory
-from playground.stable_diffusion.initial_latents import begin
+from playground.stable_diffusion.initial_latents import initial_latents
 from playground.stable_diffusion.models import Loaded
 from playground.stable_diffusion.preview import decode, linear, to_rgb
-from playground.stable_diffusion.request import Request, RequestError
+from playground.stable_diffusion.request import Request
 
 # What diffusers calls the three things a U-Net may have learnt to predict
 PREDICTIONS: dict[str, Prediction] = {"epsilon": "noise", "sample": "x0", "v_prediction": "v"}
 
-
-MAX_SIDES = 4  # times the size a model was trained on: beyond, it repeats itself
-MAX_PIXELS = 16  # times that size's pixels, over all images: a decoder keeps some hundred numbers for each pixel
-PREVIEW_SIDE = 192  # pixels: a preview is shown small and for a moment; the picture itself comes whole
-MAP_SIDE = 32  # of an attention map: the U-Net's own are 64 at most, and blurred by nature
 NOT_FINITE = (
     "At step {step} of {total} the latents were no numbers any more (NaN): the network overflowed. Lower the guidance "
     "scale, take more steps or another scheduler."
@@ -93,55 +86,6 @@ class DenoisingStep:
         return torch.zeros(len(self.eps_cond)) if guidance is None else guidance.flatten(1).norm(dim=1)
 
 
-def check(loaded: Loaded, request: Request, init_image: Tensor | None = None, mask: Tensor | None = None) -> None:
-    """Raise RequestError or SchedulerError for what this model cannot draw."""
-    schedulers.check(request.scheduler, loaded.scheduler_config, request.steps)
-    size, usual = (request.height, request.width), loaded.model.defaults.size
-    if max(size) > MAX_SIDES * usual:
-        raise RequestError(
-            f"{loaded.model.title} was trained on {usual}×{usual} pixels: choose at most {MAX_SIDES * usual} a side."
-        )
-    if request.images * request.height * request.width > MAX_PIXELS * usual**2:
-        raise RequestError(
-            f"{request.images} images of {request.width}×{request.height} are too much at once: take fewer, or smaller."
-        )
-    if (size_in_bytes := request.steps * request.images * _shown_bytes(loaded, request)) > SETTINGS.max_run_bytes:
-        raise RequestError(
-            f"The {request.steps:,} steps of {request.images} images would take {size_in_bytes / 1e6:,.0f} MB to show, "
-            f"the limit is {SETTINGS.max_run_bytes / 1e6:,.0f} MB: take fewer of either, or no previews and attention."
-        )
-    if init_image is not None:
-        if init_image.shape != (3, *size):
-            raise RequestError(
-                f"The picture to start from must have {request.width}×{request.height} pixels in three colours; its "
-                f"shape is {tuple(init_image.shape)}."
-            )
-        if int(request.steps * request.strength) < 1:
-            raise RequestError(
-                f"Strength {request.strength:g} of {request.steps} steps is less than one step: raise either."
-            )
-    if mask is not None:
-        if init_image is None:
-            raise RequestError("A mask needs a picture to paint on: choose one first.")
-        if mask.shape != size:
-            raise RequestError(f"The mask must have the picture's {request.width}×{request.height} pixels.")
-        if not mask.any() or mask.all():
-            raise RequestError("The mask covers everything or nothing: paint over a part of the picture.")
-
-
-def _shown_bytes(loaded: Loaded, request: Request) -> int:
-    """What one step of one image leaves on the page to be scrubbed, about: a byte for each number."""
-    latent = request.height * request.width // loaded.pipeline.vae_scale_factor**2
-    channels = loaded.pipeline.unet.config.in_channels
-    preview = {
-        "none": 0,
-        "linear": latent,
-        "decode": min(request.height, PREVIEW_SIDE) * min(request.width, PREVIEW_SIDE),
-    }[request.preview]
-    maps = loaded.pipeline.tokenizer.model_max_length * min(latent, MAP_SIDE**2) if request.attention else 0
-    return 3 * channels * latent + 3 * preview + maps  # x_t, and the noise with and without the words
-
-
 def generate(
     loaded: Loaded, request: Request, init_image: Tensor | None = None, mask: Tensor | None = None
 ) -> Iterator[DenoisingStep]:
@@ -150,13 +94,15 @@ def generate(
 
     Raises RequestError, SchedulerError, GenerationError, OutOfMemory.
     """
-    check(loaded, request, init_image, mask)
+    limits.check(loaded, request, init_image, mask)
     steps = denoise(loaded, request, init_image, mask)
-    return _told(loaded, request, steps if loaded.offload is None else loaded.offload.run(steps))
+    return _watched(loaded, request, steps if loaded.offload is None else loaded.offload.run(steps))
 
 
-def _told(loaded: Loaded, request: Request, steps: Iterator[DenoisingStep]) -> Iterator[DenoisingStep]:
-    """The same steps; where the device's memory does not suffice for one, it is given back, and what to do is said."""
+def _watched(loaded: Loaded, request: Request, steps: Iterator[DenoisingStep]) -> Iterator[DenoisingStep]:
+    """The same steps, timed for the next run. Where a step does not fit into memory, the memory is freed, and the error
+    says what to do.
+    """
     while True:
         full = False
         try:
@@ -169,7 +115,8 @@ def _told(loaded: Loaded, request: Request, steps: Iterator[DenoisingStep]) -> I
             full = True  # the handler is left first: the traceback in it holds on to everything the run had
         if full:
             free_memory(loaded.plan.device)
-            raise OutOfMemory(*_smaller(loaded, request))
+            raise OutOfMemory(*limits.smaller(loaded, request))
+        speed.learn(loaded, request, step.calls, step.parts["unet"])
         yield step
 
 
@@ -185,7 +132,7 @@ def denoise(
     generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]
     extra = {"generator": generators} if "generator" in inspect.signature(scheduler.step).parameters else {}
     with clock.time("vae"):
-        start = begin(loaded, request, scheduler, generators, init_image, mask)
+        start = initial_latents(loaded, request, scheduler, generators, init_image, mask)
     x, timesteps, order = start.x, scheduler.timesteps[start.first :], scheduler.order  # x on the scheduler's own scale
     total = -(-len(timesteps) // order)
     prediction = PREDICTIONS[scheduler.config.prediction_type]
@@ -232,7 +179,7 @@ def denoise(
 
         with clock.time("scheduler"):
             x = scheduler.step(output, t, x, **extra, return_dict=False)[0]
-            x = start.keep(x, scheduler, timesteps[call + 1 : call + 2])
+            x = start.restore_known(x, scheduler, timesteps[call + 1 : call + 2])
 
     if not x.isfinite().all():
         raise GenerationError(NOT_FINITE.format(step=total, total=total))
@@ -306,19 +253,3 @@ def checked(loaded: Loaded, decoded: Tensor) -> tuple[Tensor, tuple[bool, ...]]:
     decoded, found = loaded.pipeline.run_safety_checker(decoded, loaded.plan.device, loaded.pipeline.unet.dtype)
     flagged = torch.tensor(found)
     return torch.where(flagged[:, None, None, None], 0.0, to_rgb(decoded)), tuple(flagged.tolist())
-
-
-def _smaller(loaded: Loaded, request: Request) -> tuple[str, Request | None]:
-    """What to say when the memory did not suffice, and a request that needs about half, if there is one."""
-    least = loaded.model.defaults.size // 2
-    smaller = None
-    if request.images > 1:
-        smaller = dataclasses.replace(request, seeds=request.seeds[: request.images // 2])
-    elif max(request.height, request.width) > least:
-        height, width = (max(least, int(side * 0.75) // 8 * 8) for side in (request.height, request.width))
-        smaller = dataclasses.replace(request, height=height, width=width)
-    device = "this computer" if loaded.plan.device == "cpu" else "the GPU"
-    said = f"The memory of {device} was not enough for {request.images} × {request.width}×{request.height} pixels."
-    if smaller is None:
-        return f"{said} It is free again. Close what else uses {device}.", None
-    return f"{said} It is free again: try {smaller.images} × {smaller.width}×{smaller.height}.", smaller

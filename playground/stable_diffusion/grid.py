@@ -10,9 +10,11 @@ from typing import Any
 from torch import Tensor
 
 from playground.settings import SETTINGS
-from playground.stable_diffusion import generation
+from playground.stable_diffusion.generation import DenoisingStep, generate
+from playground.stable_diffusion.limits import check
 from playground.stable_diffusion.models import Loaded
 from playground.stable_diffusion.request import Request, RequestError
+from playground.stable_diffusion.speed import unet_calls
 
 Value = float | int | str
 Axis = tuple[str, Sequence[Value]]
@@ -26,8 +28,8 @@ AXES = {
 
 
 @dataclass(frozen=True)
-class PlannedCell:
-    """A cell to be drawn."""
+class GridCell:
+    """A picture of a grid: its place, what the axes say there, and the run that draws it."""
 
     row: int
     column: int
@@ -37,25 +39,37 @@ class PlannedCell:
 
 
 @dataclass(frozen=True, eq=False)
-class GridCell:
-    """A cell as far as it is drawn; `image` (3, H, W) in [0, 1], a preview until it is finished."""
+class Grid:
+    """A grid that was checked, and is drawn when one iterates over it: cell after cell, every step of each.
 
-    row: int
-    column: int
-    x: Value
-    y: Value | None
-    request: Request
-    image: Tensor | None
-    step: int  # of its own `steps`
-    steps: int
-    finished: bool
-    done: int  # cells finished, this one included
-    total: int
+    Raises what `limits.check` raises, where it is made.
+    """
+
+    loaded: Loaded
+    cells: Sequence[GridCell]  # row by row
+    init_image: Tensor | None = None
+    mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for cell in self.cells:
+            check(self.loaded, cell.request, self.init_image, self.mask)
+
+    @property
+    def calls(self) -> int:
+        """U-Net calls of all cells together."""
+        requests = [cell.request for cell in self.cells]
+        return sum(unet_calls(r.scheduler, r.steps, 1.0 if self.init_image is None else r.strength) for r in requests)
+
+    def __iter__(self) -> Iterator[tuple[GridCell, DenoisingStep]]:
+        """Raises what `generate` raises."""
+        for cell in self.cells:
+            for step in generate(self.loaded, cell.request, self.init_image, self.mask):
+                yield cell, step
 
 
 def plan_grid(
     make: Callable[..., Request], prompt: str, x: Axis, y: Axis | None, knobs: dict[str, Any]
-) -> list[PlannedCell]:
+) -> list[GridCell]:
     """The cells row by row; `make(prompt, **knobs)` makes a request. Both axes may replace a word, each another one.
 
     Raises RequestError.
@@ -70,7 +84,7 @@ def plan_grid(
         raise RequestError("Both axes turn the same knob. Choose another for one of them.")
     places = _places(prompt, axes)
     rows: Sequence[Value | None] = [None] if y is None else y[1]
-    planned: list[PlannedCell] = []
+    planned: list[GridCell] = []
     if (total := len(x[1]) * len(rows)) > SETTINGS.max_grid_pictures:
         raise RequestError(f"{total} pictures are too many: at most {SETTINGS.max_grid_pictures}.")
     for row, down in enumerate(rows):
@@ -83,7 +97,7 @@ def plan_grid(
                     turned |= {"seed": value, "seeds": None}
                 elif name != "word":
                     turned[name] = value
-            planned.append(PlannedCell(row, column, across, down, make(words, **{**turned, "images": 1})))
+            planned.append(GridCell(row, column, across, down, make(words, **{**turned, "images": 1})))
     if (steps := sum(cell.request.steps * cell.request.images for cell in planned)) > SETTINGS.max_image_steps:
         raise RequestError(
             f"{len(planned)} pictures have {steps:,} steps together: take fewer of either (at most "
@@ -111,25 +125,3 @@ def _places(prompt: str, axes: Sequence[Axis]) -> dict[tuple[int, int], int]:
             raise RequestError(f"Both axes replace {word[:80]!r}: let one of them begin with another word.")
         places |= dict.fromkeys(found, axis)
     return places
-
-
-def run_grid(
-    loaded: Loaded, cells: Sequence[PlannedCell], init_image: Tensor | None = None, mask: Tensor | None = None
-) -> Iterator[GridCell]:
-    """Draw the cells one after another, every step of each; all from `init_image`, where there is one."""
-    for done, cell in enumerate(cells):
-        for step in generation.generate(loaded, cell.request, init_image, mask):
-            finished = step.index == step.total
-            yield GridCell(
-                row=cell.row,
-                column=cell.column,
-                x=cell.x,
-                y=cell.y,
-                request=cell.request,
-                image=None if step.images is None else step.images[0],
-                step=step.index,
-                steps=step.total,
-                finished=finished,
-                done=done + finished,
-                total=len(cells),
-            )

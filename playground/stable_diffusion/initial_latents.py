@@ -1,4 +1,4 @@
-"""Where a run begins: at noise, at a noised picture, or at noise with a part of a picture to be kept."""
+"""Where a run starts: from noise, from a noised picture, or from a noised picture of which a part is repainted."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from playground.stable_diffusion.request import Request
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
-    """`x` (N, C, h, w) on the scheduler's scale, before its call number `first`; and what to keep of a picture."""
+class InitialLatents:
+    """`x` (N, C, h, w) on the scheduler's scale, before its call number `first`; and, for inpainting, the picture."""
 
     x: Tensor
     first: int = 0
     picture: Tensor | None = None  # latents (N, C, h, w)
     noise: Tensor | None = None
-    mask: Tensor | None = None  # (1, 1, h, w), 1 where to paint anew
+    mask: Tensor | None = None  # (1, 1, h, w), 1 where to repaint
 
-    def keep(self, x: Tensor, scheduler: Any, t: Tensor) -> Tensor:
+    def restore_known(self, x: Tensor, scheduler: Any, t: Tensor) -> Tensor:
         """`x` after a step, the known part replaced by the picture at the noise level of the next timestep `t` (1,), or
         by the picture itself if there is none: (0,).
         """
@@ -33,17 +33,17 @@ class Start:
         return (1 - self.mask) * known + self.mask * x
 
 
-def begin(
+def initial_latents(
     loaded: Loaded,
     request: Request,
     scheduler: Any,
     generators: list[torch.Generator],
     init_image: Tensor | None,
     mask: Tensor | None,
-) -> Start:
-    """The start of a run. `init_image` (3, H, W) in [0, 1], `mask` (H, W), both as in `generation.generate`.
+) -> InitialLatents:
+    """The first latents of a run. `init_image` (3, H, W) in [0, 1], `mask` (H, W), both as in `generation.generate`.
 
-    The generators draw in the order in which diffusers' pipelines draw: the pictures are to be theirs.
+    The generators draw in the same order as in diffusers' pipelines, so that the pictures are the same.
     """
     vae, unet, device = loaded.pipeline.vae, loaded.pipeline.unet, loaded.plan.device
     factor = loaded.pipeline.vae_scale_factor
@@ -53,7 +53,7 @@ def begin(
         return torch.cat([torch.randn(shape, generator=g, dtype=unet.dtype) for g in generators]).to(device)
 
     if init_image is None:
-        return Start(noise() * scheduler.init_noise_sigma)
+        return InitialLatents(noise() * scheduler.init_noise_sigma)
 
     def latents(generator: torch.Generator) -> Tensor:
         x = (2.0 * init_image[None] - 1.0).to(device, vae.dtype)
@@ -66,16 +66,16 @@ def begin(
     timestep = scheduler.timesteps[first : first + 1].repeat(request.images)
     if mask is None:
         picture = torch.cat([latents(g) for g in generators])
-        return Start(scheduler.add_noise(picture, noise(), timestep), first)
+        return InitialLatents(scheduler.add_noise(picture, noise(), timestep), first)
 
     picture = latents(generators[0]).repeat(request.images, 1, 1, 1)
     drawn = noise()
-    # Rombach et al.'s inpainting network would be shown the masked picture too. A plain one is not, but the pipeline
-    # encodes it all the same, and the generator has moved on.
+    # An inpainting network (Rombach et al. 2022) also sees the masked picture. A plain one does not, but diffusers'
+    # pipeline encodes it all the same, which moves the generator on.
     torch.randn(shape, generator=generators[0], dtype=vae.dtype)
     x = drawn * scheduler.init_noise_sigma if request.strength == 1 else scheduler.add_noise(picture, drawn, timestep)
     small = F.interpolate(mask[None, None].float(), shape[-2:]).to(device, unet.dtype)
-    return Start(x, first, picture, drawn, small)
+    return InitialLatents(x, first, picture, drawn, small)
 
 
 def _encoded(loaded: Loaded, x: Tensor) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,7 +23,6 @@ from playground.stable_diffusion.devices import (
     measure,
     out_of_memory,
     plan,
-    synchronize,
 )
 from playground.stable_diffusion.digits.preview import load_preview
 from playground.stable_diffusion.hub import LoadProgress, ModelError
@@ -46,7 +44,6 @@ __all__ = [
 ]
 
 TINY = Path(__file__).resolve().parents[2] / "assets" / "tiny-stable-diffusion"
-MEASURED_SIDE = 128  # pixels: of a large model a second or two on a processor
 CLASSES = ("StableDiffusionPipeline", "UNet2DConditionModel", "AutoencoderKL", "PNDMScheduler")
 
 
@@ -164,20 +161,6 @@ class Loaded:
     def fast_unet(self) -> Any:
         """The U-Net as the loop calls it: compiled, where the plan says so."""
         return torch.compile(self.pipeline.unet) if self.plan.compile else self.pipeline.unet
-
-    @cached_property
-    def seconds_per_pixel(self) -> float:
-        """Of one U-Net call for one image, measured on a small picture; of two calls the second, the first warms up."""
-        unet, side = self.pipeline.unet, min(self.model.defaults.size, MEASURED_SIDE)
-        latent = side // self.pipeline.vae_scale_factor
-        x = torch.zeros(1, unet.config.in_channels, latent, latent, dtype=unet.dtype, device=self.plan.device)
-        words = torch.zeros(1, 2, unet.config.cross_attention_dim, dtype=unet.dtype, device=self.plan.device)
-        with torch.no_grad():
-            for _ in range(2):
-                begun = time.perf_counter()
-                self.fast_unet(x, 1, encoder_hidden_states=words, return_dict=False)
-                synchronize(self.plan.device)
-        return (time.perf_counter() - begun) / side**2
 
     @cached_property
     def preview_decoder(self) -> nn.Module | None:

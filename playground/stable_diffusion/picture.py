@@ -39,7 +39,7 @@ class Parameters:
 
 
 @dataclass(frozen=True, eq=False)
-class Dropped:
+class OpenedPicture:
     """A PNG that was read: its `image` (3, H, W) in [0, 1], and how it was made, or `words` where it does not say."""
 
     image: Tensor
@@ -60,7 +60,7 @@ def to_png(image: Tensor, parameters: Parameters) -> bytes:
     return out.getvalue()
 
 
-def read_png(data: bytes) -> Dropped:
+def read_png(data: bytes) -> OpenedPicture:
     """The inverse of `to_png`. Raises PictureError for what is no PNG, too large, or has damaged parameters."""
     if len(data) > SETTINGS.max_picture_bytes:
         raise PictureError(f"The file has {len(data):,} bytes, the limit is {SETTINGS.max_picture_bytes:,}.")
@@ -79,8 +79,8 @@ def read_png(data: bytes) -> Dropped:
         raise PictureError("This is no PNG file, or it is damaged.") from error
     image = torch.from_numpy(pixels).movedim(-1, 0).float() / 255
     if text is None:
-        return Dropped(image, None, "This PNG does not say how it was made: only the picture was taken over.")
-    return Dropped(image, parse(str(text)), "")
+        return OpenedPicture(image, None, "This PNG does not say how it was made: only the picture was taken over.")
+    return OpenedPicture(image, parse(str(text)), "")
 
 
 def parse(text: str) -> Parameters:

@@ -1,4 +1,4 @@
-"""Composition: words the tiny model knows, in pairs it never saw together, and whether its pictures show what they say.
+"""Composition: pairs of words that the tiny model never saw together, and whether its pictures show what they name.
 
 Of the 100 pairs of digit and colour 20 are in none of its training pictures (`words.held_out`). The judge, a network
 that learned from other people's digits, reads what a picture shows.
@@ -20,8 +20,8 @@ ARTICLES = ("a", "the")
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a prompt says of its one digit; indices into DIGITS and COLOUR_NAMES, None where it does not say."""
+class DigitPrompt:
+    """What a prompt says about its one digit: indices into DIGITS and COLOUR_NAMES, None where it does not say."""
 
     digit: int
     colour: int | None
@@ -42,26 +42,26 @@ class Reading:
     background: int
     second: int | None
 
-    def wrong(self, said: Said) -> tuple[str, ...]:
-        """What of `said` the picture does not show: digit, colour, background. A second digit makes the first wrong."""
-        digit = self.digit == said.digit and self.second is None
-        colour = said.colour in (None, self.colour)
-        background = said.background in (None, self.background)
+    def wrong(self, prompt: DigitPrompt) -> tuple[str, ...]:
+        """What of `prompt` is wrong in the picture: digit, colour, background. A second digit makes the first wrong."""
+        digit = self.digit == prompt.digit and self.second is None
+        colour = prompt.colour in (None, self.colour)
+        background = prompt.background in (None, self.background)
         right = {"digit": digit, "colour": colour, "background": background}
         return tuple(name for name, fits in right.items() if not fits)
 
-    def in_words(self, said: Said) -> str:
+    def in_words(self, prompt: DigitPrompt) -> str:
         """In one line: "the judge reads a red one on blue: digit wrong"."""
         shown = _a(f"{COLOUR_NAMES[self.colour]} {DIGITS[self.digit]}")
         if self.second is not None:
             shown = f"{shown} beside {_a(DIGITS[self.second])}"
-        verdict = f"{' and '.join(wrong)} wrong" if (wrong := self.wrong(said)) else "right"
+        verdict = f"{' and '.join(wrong)} wrong" if (wrong := self.wrong(prompt)) else "right"
         return f"the judge reads {shown} on {COLOUR_NAMES[self.background]}: {verdict}"
 
 
-def said(prompt: str) -> Said | None:
-    """What `prompt` says, in the ways in which the training captions say it (`words.draw_caption`); None where it does
-    not speak of one digit.
+def parse_prompt(prompt: str) -> DigitPrompt | None:
+    """What `prompt` says, if it says it as the training captions do (`words.draw_caption`); None where it does not name
+    exactly one digit.
     """
     words = ["", "", *re.findall(r"[a-z]+", prompt.lower()), "", "", ""]
     places = [place for place, word in enumerate(words) if word in DIGITS]
@@ -77,7 +77,7 @@ def said(prompt: str) -> Said | None:
         if word in COLOUR_NAMES
         and (words[k + 1] in GROUNDS or words[k - 1] == "on" or (words[k - 1] in ARTICLES and words[k - 2] == "on"))
     ]
-    return Said(DIGITS.index(words[at]), colour, backgrounds[0] if backgrounds else None)
+    return DigitPrompt(DIGITS.index(words[at]), colour, backgrounds[0] if backgrounds else None)
 
 
 def _colour(word: str) -> int | None:

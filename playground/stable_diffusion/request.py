@@ -21,7 +21,7 @@ class RequestError(Refusal):
 
 @dataclass(frozen=True)
 class Request:
-    """One run. Raises RequestError for what no model could draw; what a model cannot, `generation.check` says.
+    """One run. Raises RequestError for what no model could draw; what a model cannot, `limits.check` says.
 
     `seeds`: one for each image; with the same seed, image k of many starts from the same noise as alone.
     """

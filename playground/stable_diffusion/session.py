@@ -1,4 +1,4 @@
-"""What one visitor has on the session in the Stable Diffusion tab: the pictures of this session and the run on show."""
+"""One visitor's session in the Stable Diffusion tab: the pictures drawn so far, and the run on show."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from playground.stable_diffusion.picture import Kind, Parameters, to_png
 from playground.stable_diffusion.request import Request
 
 Step = TypeVar("Step")
-COLUMNS = 20  # of a contact sheet
-SHEET_SIDE = 96  # pixels of a picture there
+COLUMNS = 20
+SHEET_SIDE = 96  # pixels of a preview
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class GalleryPicture:
     """A finished picture of the gallery. `number` counts up and is never used again."""
 
     number: int
@@ -37,16 +37,14 @@ class Kept:
 
 
 @dataclass(frozen=True, eq=False)
-class Strip:
-    """What a contact sheet shows of a run: small previews (N, 3, 96, 96) in bytes, of at most twenty steps. The steps
-    themselves are megabytes each.
-    """
+class ContactSheet:
+    """Small previews (N, 3, 96, 96) in bytes of at most twenty steps of a run; a whole step is megabytes."""
 
     seed: int
     previews: list[Tensor] = field(default_factory=list)
 
     def add(self, step: DenoisingStep) -> None:
-        """Keep what this step looks like, if it is one of those that share the run out evenly."""
+        """Add this step's previews, if it is one of the evenly spaced steps that are shown."""
         last = min(COLUMNS - 1, step.total)
         if step.images is not None and step.index in {round(k * step.total / last) for k in range(last + 1)}:
             small = F.interpolate(step.images, (SHEET_SIDE, SHEET_SIDE), mode="nearest")
@@ -55,11 +53,11 @@ class Strip:
 
 @dataclass
 class StableDiffusionSession:
-    """Made when a page opens; nothing of a model is in it."""
+    """Made when a page opens; holds nothing of a model."""
 
-    gallery: list[Kept] = field(default_factory=list)  # the newest last
-    strip: Strip | None = None  # of the run on show
-    runs: int = 0  # at work; more than one while an old run has not noticed the new one
+    gallery: list[GalleryPicture] = field(default_factory=list)  # the newest last
+    contact_sheet: ContactSheet | None = None  # of the run on show
+    runs: int = 0  # under way; more than one while an old run has not noticed the new one
     _made: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -70,7 +68,7 @@ class StableDiffusionSession:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """A run is on."""
+        """Around a run."""
         with self._lock:
             self.runs += 1
         try:
@@ -79,7 +77,7 @@ class StableDiffusionSession:
             with self._lock:
                 self.runs -= 1
 
-    def keep(self, step: DenoisingStep, request: Request, model: str, kind: Kind = "text") -> list[Kept]:
+    def keep(self, step: DenoisingStep, request: Request, model: str, kind: Kind = "text") -> list[GalleryPicture]:
         """Put the pictures of a run's last step into the gallery, each with its own seed, the oldest making room."""
         if step.images is None:
             return []
@@ -89,24 +87,24 @@ class StableDiffusionSession:
             png = to_png(image, parameters)
             with self._lock:
                 self._made += 1
-                kept.append(Kept(self._made, png, parameters))
+                kept.append(GalleryPicture(self._made, png, parameters))
                 self.gallery.append(kept[-1])
                 while len(self.gallery) > 1 and self._full():
                     del self.gallery[0]
         return kept
 
     def _full(self) -> bool:
-        size = sum(len(kept.png) for kept in self.gallery)
+        size = sum(len(picture.png) for picture in self.gallery)
         return size > SETTINGS.max_gallery_bytes or len(self.gallery) > SETTINGS.max_gallery_pictures
 
-    def find(self, number: int) -> Kept | None:
+    def find(self, number: int) -> GalleryPicture | None:
         """The picture of that number, if it is still there."""
-        return next((kept for kept in self.gallery if kept.number == number), None)
+        return next((picture for picture in self.gallery if picture.number == number), None)
 
 
 def queued(loaded: Loaded, steps: Iterator[Step]) -> Iterator[Step | Waiting]:
-    """The steps of a run in the order of its device's line. A small model on the processor takes turns with the other
-    tabs' runs as well; a large one's step is too long for that, and computes outside of Python.
+    """The steps of a run, each computed when its device's queue says so. A small model on the processor also takes
+    turns with the runs of the other tabs; a step of a large one is too long for that, and computes outside of Python.
     """
     if loaded.plan.device == "cpu" and loaded.model.bytes < SMALL:
         steps = in_turns(steps)

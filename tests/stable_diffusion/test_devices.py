@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from playground.stable_diffusion.devices import Machine, Plan, expected_seconds, in_words, measure, plan
+from playground.stable_diffusion.devices import Machine, Plan, measure, plan
 from playground.stable_diffusion.models import CATALOGUE, default_model
 
 SD15 = CATALOGUE["sd15"].bytes
@@ -13,7 +13,7 @@ GB = 1_000_000_000
 
 
 def machine(kind: Any, free: float) -> Machine:
-    return Machine(kind, f"a {kind}", int(free * GB), 80 * GB)
+    return Machine(kind, f"a {kind}", int(free * GB))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_this_machine_is_measured() -> None:
     found = measure()
     assert found.kind in ("cuda", "mps", "cpu")
     assert found.name
-    assert 0 <= found.free_bytes <= found.total_bytes or not found.total_bytes
+    assert found.free_bytes >= 0
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,3 @@ def test_this_machine_is_measured() -> None:
 )
 def test_the_page_opens_with_what_runs_well(kind: Any, free: float, name: str) -> None:
     assert default_model(machine(kind, free)) == name
-
-
-def test_expected_seconds() -> None:
-    assert expected_seconds(1e-6, 51, 4, True, 512, 512) == pytest.approx(1e-6 * 51 * 8 * 512**2)
-    assert expected_seconds(1e-6, 51, 4, False, 512, 512) == pytest.approx(1e-6 * 51 * 4 * 512**2)
-    assert [in_words(s) for s in (0.2, 8.4, 89, 91, 600.1)] == ["1 s", "8 s", "89 s", "about 2 min", "about 11 min"]

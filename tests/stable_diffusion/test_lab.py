@@ -1,13 +1,15 @@
 """StableDiffusionLab: defaults of the model, tokens, sweeps and grids."""
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import torch
 
+from playground.stable_diffusion import speed
 from playground.stable_diffusion.generation import encode
-from playground.stable_diffusion.grid import GridCell, plan_grid
+from playground.stable_diffusion.grid import Grid, GridCell
 from playground.stable_diffusion.lab import StableDiffusionLab
 from playground.stable_diffusion.request import RequestError
 from playground.stable_diffusion.schedulers import SchedulerError
@@ -57,8 +59,7 @@ def test_refusals_come_before_any_work() -> None:
 def test_tokens_are_the_models_own() -> None:
     tokens = LAB.tokens(PROMPT)
     tokenizer = tiny().pipeline.tokenizer
-    ids = tokenizer(PROMPT, padding="max_length", max_length=tokenizer.model_max_length).input_ids
-    assert [ids[t.position] for t in tokens] == [t.id for t in tokens]
+    assert [t.id for t in tokens] == tokenizer(PROMPT).input_ids[1:-1]
     assert [t.text for t in tokens] == PROMPT.split()
     assert not any(t.cut for t in tokens)
     assert LAB.tokens("") == ()
@@ -87,37 +88,40 @@ def test_what_does_not_fit_is_cut() -> None:
 # ---- Sweeps and grids
 
 
-def finished(cells: Any) -> dict[tuple[int, int], GridCell]:
-    return {(cell.row, cell.column): cell for cell in cells if cell.finished}
+def finished(grid: Grid) -> dict[tuple[int, int], tuple[GridCell, torch.Tensor]]:
+    """Each cell with its picture (3, H, W), by place."""
+    found = {}
+    for cell, step in grid:
+        if step.index == step.total:
+            assert step.images is not None
+            found[cell.row, cell.column] = cell, step.images[0]
+    return found
 
 
 def test_a_sweep_is_the_pictures_of_its_scales() -> None:
-    cells = list(LAB.guidance_sweep(PROMPT, [1.0, 3.0, 8.0], steps=2, seed=3, preview="decode"))
-    ends = finished(cells)
+    grid = LAB.grid(PROMPT, ("guidance_scale", [1.0, 3.0, 8.0]), steps=2, seed=3, preview="decode")
+    ends = finished(grid)
     assert list(ends) == [(0, 0), (0, 1), (0, 2)]
-    assert [c.done for c in ends.values()] == [1, 2, 3]
-    assert len(cells) == 3 * 4  # every step of every picture: 3 calls of PNDM, and the end
-    for cell in ends.values():
-        assert cell.image is not None
-        assert torch.equal(cell.image, drawn(guidance_scale=cell.x, seed=3)[0])
-        assert (cell.total, cell.y) == (3, None)
+    assert len(list(grid)) == 3 * 4  # every step of every picture: 3 calls of PNDM, and the end
+    assert grid.calls == 3 * 3
+    for cell, image in ends.values():
+        assert torch.equal(image, drawn(guidance_scale=cell.x, seed=3)[0])
+        assert cell.y is None
 
 
 def test_a_grid_of_any_two_axes() -> None:
     ends = finished(LAB.grid(PROMPT, ("word", ["seven", "two"]), ("seed", [1, 5]), steps=2, preview="none"))
     assert list(ends) == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    cell = ends[1, 1]
+    cell, _ = ends[1, 1]
     assert (cell.x, cell.y, cell.request.prompt) == ("two", 5, "a red two on a blue background")
     assert cell.request.seeds == (5,)
-    assert cell.image is not None
-    assert ends[0, 0].image is not None
-    assert torch.equal(ends[0, 0].image, drawn(seed=1)[0])
+    assert torch.equal(ends[0, 0][1], drawn(seed=1)[0])
     ends = finished(LAB.grid(PROMPT, ("scheduler", ["ddim", "heun"]), ("steps", [2, 3]), preview="none", seed=9))
-    assert torch.equal(ends[1, 0].image, drawn(scheduler="ddim", steps=3, seed=9)[0])  # type: ignore[arg-type]
+    assert torch.equal(ends[1, 0][1], drawn(scheduler="ddim", steps=3, seed=9)[0])
 
 
 def prompts(prompt: str, x: Any, y: Any = None) -> list[str]:
-    return [cell.request.prompt for cell in plan_grid(LAB.request, prompt, x, y, {})]
+    return [cell.request.prompt for cell in LAB.grid(prompt, x, y).cells]
 
 
 def test_two_words_make_a_table() -> None:
@@ -141,10 +145,9 @@ def test_whole_words_are_replaced_only() -> None:
 def test_a_grid_starts_from_a_picture() -> None:
     knobs: dict[str, Any] = {"init_image": photo(), "mask": corner(), "strength": 0.5, "steps": 4, "preview": "none"}
     ends = finished(LAB.grid(PROMPT, ("seed", [1, 5]), **knobs))
-    for cell in ends.values():
-        assert cell.image is not None
-        assert torch.equal(cell.image, drawn(seed=cell.x, **knobs)[0])
-        assert (cell.image - photo())[:, ~corner()].abs().mean() < (cell.image - photo())[:, corner()].abs().mean()
+    for cell, image in ends.values():
+        assert torch.equal(image, drawn(seed=cell.x, **knobs)[0])
+        assert (image - photo())[:, ~corner()].abs().mean() < (image - photo())[:, corner()].abs().mean()
     with pytest.raises(RequestError, match="must have 32×32 pixels"):
         LAB.grid(PROMPT, ("seed", [1]), init_image=photo(64))
 
@@ -172,33 +175,36 @@ def test_grids_that_are_refused(x: Any, y: Any, words: str) -> None:
 
 
 def test_a_grid_can_be_left_in_the_middle_of_a_picture() -> None:
-    run = LAB.guidance_sweep(PROMPT, [1.0, 3.0], steps=8)
-    assert not next(run).finished
+    run = iter(LAB.grid(PROMPT, ("guidance_scale", [1.0, 3.0]), steps=8))
+    _, step = next(run)
+    assert step.index < step.total
     run.close()  # type: ignore[attr-defined]
     assert next(run, None) is None
 
 
-# ---- For the diagram
-
-
-def test_the_shapes_are_those_of_the_run() -> None:
-    request = LAB.request(PROMPT, images=2, steps=2, height=40, width=32)
-    text, unet, scheduler, vae = LAB.parts(request)
-    seen: list[Any] = []
-    hook = tiny().pipeline.unet.register_forward_pre_hook(
-        lambda _, args, options: seen.append((tuple(args[0].shape), tuple(options["encoder_hidden_states"].shape))),
-        with_kwargs=True,
-    )
-    *_, step = LAB.generate(PROMPT, images=2, steps=2, height=40, width=32)
-    hook.remove()
-    assert seen[0] == (unet.input, text.output)
-    assert step.images is not None
-    assert (tuple(step.latents.shape), tuple(step.images.shape)) == (scheduler.output, vae.output)
-    assert unet.weights == sum(w.numel() for w in tiny().pipeline.unet.parameters())
-    assert LAB.parts(LAB.request(PROMPT, guidance_scale=1.0))[1].input == (1, 8, 8, 8)
-
-
 def test_expected_seconds_grow_with_the_work() -> None:
-    few, many = LAB.request(PROMPT, steps=4), LAB.request(PROMPT, steps=9, images=4)
-    assert LAB.expected_seconds(few) > 0
-    assert LAB.expected_seconds(many) == pytest.approx(8 * LAB.expected_seconds(few))  # 10 calls of 4 against 5 of 1
+    lab = StableDiffusionLab(dataclasses.replace(tiny()))  # a model of which no call was timed
+    few, many = lab.request(PROMPT, steps=4), lab.request(PROMPT, steps=9, images=4)
+    assert not speed.known(lab.loaded)
+    assert lab.expected_seconds(few) > 0
+    assert lab.expected_seconds(many) == pytest.approx(8 * lab.expected_seconds(few))  # 10 calls of 4 against 5 of 1
+
+
+def test_the_estimate_is_made_from_the_last_run() -> None:
+    lab = StableDiffusionLab(dataclasses.replace(tiny()))
+    request = lab.request(PROMPT, scheduler="ddim", steps=5, images=2)
+    *_, last = lab.generate(PROMPT, scheduler="ddim", steps=5, images=2, preview="none")
+    assert lab.expected_seconds(request) == pytest.approx(last.parts["unet"])
+
+
+def test_the_work_is_calls_times_pictures_times_pixels() -> None:
+    lab = StableDiffusionLab(dataclasses.replace(tiny()))
+    speed.learn(lab.loaded, lab.request(PROMPT, guidance_scale=1.0), calls=1, seconds=1.0)
+    assert lab.expected_seconds(lab.request(PROMPT, scheduler="ddim", steps=7, images=3)) == pytest.approx(7 * 3 * 2)
+    half = lab.request(PROMPT, scheduler="ddim", steps=7, guidance_scale=1.0, height=16)
+    assert lab.expected_seconds(half) == pytest.approx(7 / 2)
+
+
+def test_durations_in_words() -> None:
+    seconds = (0.2, 8.4, 89, 91, 600.1)
+    assert [speed.duration(s) for s in seconds] == ["1 s", "8 s", "89 s", "about 2 min", "about 11 min"]

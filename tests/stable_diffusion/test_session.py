@@ -13,7 +13,7 @@ from playground.stable_diffusion.device_queue import DEVICE_QUEUES, DeviceQueue,
 from playground.stable_diffusion.generation import DenoisingStep, generate
 from playground.stable_diffusion.picture import read_png
 from playground.stable_diffusion.request import Request
-from playground.stable_diffusion.session import StableDiffusionSession, Strip, queued
+from playground.stable_diffusion.session import ContactSheet, StableDiffusionSession, queued
 from tests.stable_diffusion.tiny import PROMPT, tiny
 
 torch.set_num_threads(1)
@@ -61,11 +61,11 @@ def test_the_gallery_has_so_many_pictures(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_strip_has_twenty_small_previews_of_a_long_run() -> None:
-    strip = Strip(4)
+    sheet = ContactSheet(4)
     for step in generate(tiny(), dataclasses.replace(REQUEST, steps=50, preview="linear")):
-        strip.add(step)
-    assert len(strip.previews) == 20
-    assert {tuple(preview.shape) for preview in strip.previews} == {(2, 3, 96, 96)}
+        sheet.add(step)
+    assert len(sheet.previews) == 20
+    assert {tuple(preview.shape) for preview in sheet.previews} == {(2, 3, 96, 96)}
 
 
 def test_a_run_without_a_picture_leaves_nothing() -> None:

@@ -16,8 +16,8 @@ from playground.stable_diffusion.digits.pictures import SIZE
 from playground.stable_diffusion.picture import read_png
 from playground.stable_diffusion.session import StableDiffusionSession
 from playground.ui.shared.notices import QUIET
-from playground.ui.stable_diffusion.show import ended
 from playground.ui.stable_diffusion.stage import clip_corner, pack_painted, pack_table, pack_word
+from playground.ui.stable_diffusion.state import closing
 
 LONG: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-clip"}
 SHOWN = 8  # pictures of the table: the newest
@@ -57,7 +57,7 @@ class ClipCorner:
         try:
             self.session(request)
             caption = str(event._data.get("caption") or "")[:MAX_CAPTION]
-            with ended(in_turns(paint_by_clip(caption, PAINTING_STEPS))) as steps:
+            with closing(in_turns(paint_by_clip(caption, PAINTING_STEPS))) as steps:
                 for step in steps:
                     yield pack_painted(step.image, step.step, step.steps, step.similarity)
             yield pack_word("Done. What CLIP likes is not always what one would call a picture.")

@@ -1,4 +1,4 @@
-"""A led path for a class: numbered experiments on the tiny model, each a whole set of knobs and what to look for.
+"""A guided tour for a class: numbered experiments on the tiny model, each a set of knobs and what to look for.
 
 The figures are those of assets/tiny-stable-diffusion/unet/card.json, read off the pictures by the judge network; those
 at four steps were taken in the same way over 100 captions.
@@ -9,16 +9,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
 from playground.refusal import Refusal
 from playground.ui.shared.notices import QUIET, Update, notice
 from playground.ui.stable_diffusion.knobs import DrawSettings
-
-if TYPE_CHECKING:
-    from playground.ui.stable_diffusion.tab import StableDiffusionTab
+from playground.ui.stable_diffusion.stage import Channels
+from playground.ui.stable_diffusion.state import Put, VisitOf
 
 MODEL = "tiny"
 OWN = "own"
@@ -107,47 +106,48 @@ SET_STAGE = """(name) => {
 class Experiments:
     """The list of experiments above the knobs; of the tiny model alone."""
 
-    def __init__(self, tab: StableDiffusionTab) -> None:
-        self.tab = tab
+    def __init__(self, visit_of: VisitOf, model: str) -> None:
+        """`model`: the one with which the page opens."""
+        self.visit_of = visit_of
         self.choice = gr.Dropdown(
             [("Your own", OWN), *((each.title, name) for name, each in EXPERIMENTS.items())],
             value=OWN,
             label="experiment",
             info="A whole set of knobs at once, drawn, and what to look for.",
             filterable=False,
-            visible=tab.default.model == MODEL,
+            visible=model == MODEL,
         )
         self.look_for = gr.HTML("", elem_classes="pg-notice")
         self.parts = [self.choice, self.look_for]
 
-    def wire(self) -> None:
-        """Once everything of the tab is there."""
+    def wire(self, channels: Channels, put: Put, turned: list[Any], outputs: list[Any]) -> None:
+        """Once the knobs are there. `turned`: those that end an experiment."""
+        self.channels, self.put = channels, put
         stage = {
             name: {"mode": each.mode, "second": each.second, "x": each.x, "y": each.y}
             for name, each in EXPERIMENTS.items()
         }
         chosen = self.choice.change(  # not input: Gradio tells of that twice where the mouse chooses
-            self._choose, inputs=[self.choice], outputs=self.tab.all, preprocess=False, queue=False, **QUIET
+            self._choose, inputs=[self.choice], outputs=outputs, preprocess=False, queue=False, **QUIET
         )
         chosen.then(None, inputs=[self.choice], js=SET_STAGE % json.dumps(stage))
-        for control in self.tab.knobs:
-            if control is not self.tab.model:
-                control.input(None, outputs=[self.choice], js=f'() => "{OWN}"')
+        for control in turned:
+            control.input(None, outputs=[self.choice], js=f'() => "{OWN}"')
 
     def left(self, model: str) -> Update:
-        """The knobs are set by something else, for `model`."""
+        """The knobs were set by something else, for `model`."""
         return {self.choice: gr.update(value=OWN, visible=model == MODEL), self.look_for: ""}
 
     def _choose(self, name: Any, request: gr.Request) -> Update:
         """All knobs as the experiment has them; the page then draws."""
         try:
-            self.tab.here(request)
+            self.visit_of(request)
         except Refusal as refusal:
-            return self.tab.refused(refusal)
+            return self.channels.refused(refusal)
         if not isinstance(name, str) or name not in EXPERIMENTS:
             return {self.look_for: gr.skip()}
         each = EXPERIMENTS[name]
         settings = dataclasses.replace(DrawSettings.of(MODEL), **each.settings)
-        update = self.tab.put(settings) | {self.look_for: notice(each.look_for)}
+        update = self.put(settings) | {self.look_for: notice(each.look_for)}
         del update[self.choice]  # which shows `name`
         return update

@@ -7,8 +7,8 @@ import binascii
 import dataclasses
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import gradio as gr
 import torch
@@ -21,16 +21,15 @@ from playground.settings import SETTINGS
 from playground.stable_diffusion import Request, RequestError
 from playground.stable_diffusion.models import CATALOGUE
 from playground.stable_diffusion.picture import Parameters, PictureError, read_png
-from playground.stable_diffusion.session import Kept, StableDiffusionSession, Strip
+from playground.stable_diffusion.session import ContactSheet, GalleryPicture, StableDiffusionSession
 from playground.ui.shared.notices import QUIET, Update, file_message, notice
-from playground.ui.stable_diffusion.foreign import foreign_settings
-from playground.ui.stable_diffusion.knobs import Begin, DrawSettings
+from playground.ui.stable_diffusion.initial_image import InitialImagePart
+from playground.ui.stable_diffusion.knobs import DrawSettings, StartFrom
+from playground.ui.stable_diffusion.models import ModelPart
+from playground.ui.stable_diffusion.other_programs import read_settings
 from playground.ui.stable_diffusion.scripts import scripts
-from playground.ui.stable_diffusion.show import Beginning, mask_from_pixels
-from playground.ui.stable_diffusion.stage import pack_news
-
-if TYPE_CHECKING:
-    from playground.ui.stable_diffusion.tab import StableDiffusionTab
+from playground.ui.stable_diffusion.stage import Channels, pack_news
+from playground.ui.stable_diffusion.state import InitialImage, Put, VisitOf, mask_from_pixels
 
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-home"}
 # The number of the picture that is chosen on the stage or in the gallery; nothing while none is finished.
@@ -38,138 +37,138 @@ CHOSEN = """() => [document.querySelector("[data-testid=diffusion-live]").datase
 
 
 class Gallery:
-    """What the page does with finished pictures; lays out "Take it home"."""
+    """What the page does with finished pictures; lays out "Take it home". `models` loads the model of a picture whose
+    settings are taken, and `start_part` shows the picture to start from.
+    """
 
-    def __init__(self, tab: StableDiffusionTab) -> None:
-        self.tab = tab
+    def __init__(self, visit_of: VisitOf, channels: Channels, models: ModelPart, start_part: InitialImagePart) -> None:
+        self.visit_of, self.channels, self.models, self.start_part = visit_of, channels, models, start_part
         with gr.Row():
             self.sheet = gr.Button("Contact sheet of every step (.png)", size="sm")
             self.script = gr.Button("The same as code", size="sm")
-        tab.notices["Home"] = gr.HTML("", elem_classes="pg-notice")
+        self.notice = channels.notices["Home"] = gr.HTML("", elem_classes="pg-notice")
         self.lines = gr.Code("", language="python", interactive=False, label="what is on show, without this page")
         self.shown = gr.Textbox(visible=False)  # filled by CHOSEN alone
 
-    def wire(self) -> None:
-        """Once everything of the tab is there."""
-        tab, stage = self.tab, self.tab.stage
-        stage.use(self._use, outputs=tab.all, **ASIDE)
-        stage.opened(self._opened, inputs=tab.knobs, outputs=tab.all, preprocess=False, **ASIDE)
-        stage.save(self._save, outputs=[tab.files, tab.news], **ASIDE)
-        home = [tab.files, tab.notices["Home"]]
-        self.sheet.click(self._sheet, outputs=home, **ASIDE)
-        lines = [self.lines, tab.notices["Home"]]
+    def wire(self, put: Put, controls: Mapping[str, Any], knobs: list[Any], outputs: list[Any]) -> None:
+        """Once the knobs are there; `controls`: those of the table, by name."""
+        self.put, self.controls = put, controls
+        stage, files, news = self.channels.stage, self.channels.files, self.channels.news
+        stage.use(self._use, outputs=outputs, **ASIDE)
+        stage.opened(self._opened, inputs=knobs, outputs=outputs, preprocess=False, **ASIDE)
+        stage.save(self._save, outputs=[files, news], **ASIDE)
+        self.sheet.click(self._sheet, outputs=[files, self.notice], **ASIDE)
+        lines = [self.lines, self.notice]
         self.script.click(self._script, inputs=[self.shown], outputs=lines, js=CHOSEN, preprocess=False, **ASIDE)
 
-    def beginning(self, request: gr.Request, data: Any) -> Beginning:
-        """The picture that the next run starts from, and the part to be made anew. Raises RequestError."""
-        kept = self._kept(request, data)
+    def initial_image(self, request: gr.Request, data: Any) -> InitialImage:
+        """The picture to start from, and the part to be repainted. Raises RequestError."""
+        picture = self._picture(request, data)
         mask = mask_from_pixels(data["pixels"]) if "pixels" in data else None
-        return Beginning(read_png(kept.png).image, f"picture {kept.number}", mask)
+        return InitialImage(read_png(picture.png).image, f"picture {picture.number}", mask)
 
-    def _kept(self, request: gr.Request, data: Any) -> Kept:
+    def _picture(self, request: gr.Request, data: Any) -> GalleryPicture:
         number = data.get("id")
         if not isinstance(number, str) or not number.isascii() or not number.isdigit() or len(number) > 9:
             raise RequestError("Choose a picture first.")
-        kept = self.tab.here(request)[0].stable_diffusion.find(int(number))
-        if kept is None:
+        picture = self.visit_of(request)[0].stable_diffusion.find(int(number))
+        if picture is None:
             raise RequestError("That picture made room for newer ones. Choose another.")
-        return kept
+        return picture
 
     def _use(self, request: gr.Request, event: gr.EventData) -> Iterator[Update]:
-        yield from self.tab.answered(request, self._used(request, event._data))
+        yield from self.channels.answered(self._used(request, event._data))
 
     def _used(self, request: gr.Request, data: Any) -> Iterator[Update]:
-        """The knobs to what made a picture."""
-        yield from self._settings(request, self._kept(request, data).parameters, "Its settings are set")
+        """Set the knobs to what made a picture."""
+        yield from self._take_settings(request, self._picture(request, data).parameters, "Its settings are set")
 
-    def _settings(self, request: gr.Request, parameters: Parameters, said: str) -> Iterator[Update]:
-        _, show = self.tab.here(request)
-        show.stopped = False
-        made, model, before = parameters.request, parameters.model, show.model
+    def _take_settings(self, request: gr.Request, parameters: Parameters, status: str) -> Iterator[Update]:
+        _, state = self.visit_of(request)
+        state.stopped = False
+        made, model, before = parameters.request, parameters.model, state.model
         if model not in CATALOGUE:
-            said, model = f"{said}, but {model[:60]!r} is not among the models here", show.model
-        if not (yield from self.tab.models.bring(show, model)):
+            status, model = f"{status}, but {model[:60]!r} is not among the models here", state.model
+        if not (yield from self.models.ensure_loaded(state, model)):
             return
-        update = self.tab.put(settings(made, model))
+        update = self.put(settings(made, model))
         if model == before:
             for path in ("images", "preview", "attention"):  # how it is shown, and how many more: not this picture's
-                del update[self.tab.controls[path]]
+                del update[self.controls[path]]
         if parameters.kind != "text":
-            said = f"{said}; it began with a picture, which the file does not hold: choose that one again"
-        yield {**update, self.tab.news: pack_news(f"{said}: press Draw.", drawing=False)}
+            status = f"{status}; it started from a picture, which the file does not hold: choose that one again"
+        yield {**update, self.channels.news: pack_news(f"{status}: press Draw.", drawing=False)}
 
     def _save(self, request: gr.Request, event: gr.EventData) -> Update:
         try:
-            kept = self._kept(request, event._data)
+            picture = self._picture(request, event._data)
         except Refusal as refusal:
-            return {self.tab.news: pack_news(str(refusal), wrong=True)}
-        name = f"{CATALOGUE[kept.parameters.model].name}-{kept.parameters.request.seeds[0]}.png".replace("/", "-")
-        said = f"{name}: {len(kept.png):,} bytes, its settings inside."
-        return {self.tab.files: file_message(name, kept.png), self.tab.news: pack_news(said)}
+            return {self.channels.news: pack_news(str(refusal), wrong=True)}
+        made = picture.parameters
+        name = f"{CATALOGUE[made.model].name}-{made.request.seeds[0]}.png".replace("/", "-")
+        status = f"{name}: {len(picture.png):,} bytes, its settings inside."
+        return {self.channels.files: file_message(name, picture.png), self.channels.news: pack_news(status)}
 
     def _opened(self, request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[Update]:
         try:
             yield from self._read(request, event._data, values)
         except Refusal as refusal:  # a run that is on goes on
-            yield {self.tab.news: pack_news(str(refusal), wrong=True)}
+            yield {self.channels.news: pack_news(str(refusal), wrong=True)}
 
     def _read(self, request: gr.Request, data: Any, values: Sequence[Any]) -> Iterator[Update]:
-        """A PNG from a stranger: its settings, or why they cannot be read. The picture can be started from."""
+        """A PNG from a stranger: its settings, or why they cannot be read. The next run can start from the picture."""
         png = _bytes(data.get("base64"))
         with COMPUTE_LOCK.work():
-            dropped = read_png(png)
-        _, show = self.tab.here(request)
-        settings = DrawSettings.read(values)
-        show.beginning = Beginning(_fitted(dropped.image, settings), "the opened picture", opened=True)
-        if dropped.parameters is not None:
-            yield self.tab.beginning.shown(show, "noise")
-            yield from self._settings(request, dropped.parameters, "Settings read from the PNG")
-        elif brought := foreign_settings(png):
-            said = "Settings of another program, as far as they are known here; model and size stay: press Draw."
-            settings = dataclasses.replace(settings, lock=True, begin="noise", **brought)
-            yield {**self.tab.put(settings), **self.tab.beginning.shown(show, "noise"), self.tab.news: pack_news(said)}
-        else:
-            said = f"{dropped.words} “Start from it” above begins with it."
-            begin: Begin = (
-                "picture" if settings.begin == "picture" else "noise"
-            )  # with a part of it there was no mask yet
-            begun: Update = {self.tab.controls["begin"]: begin, **self.tab.beginning.shown(show, begin)}
-            yield {**begun, self.tab.news: pack_news(said if begin == "noise" else f"{dropped.words} Press Draw.")}
+            opened = read_png(png)
+        _, state = self.visit_of(request)
+        settings, news, shown = DrawSettings.read(values), self.channels.news, self.start_part.shown
+        state.initial_image = InitialImage(_fitted(opened.image, settings), "the opened picture", opened=True)
+        if opened.parameters is not None:
+            yield shown(state, "noise")
+            yield from self._take_settings(request, opened.parameters, "Settings read from the PNG")
+        elif found := read_settings(png):
+            status = "Settings of another program, as far as they are known here; model and size stay: press Draw."
+            settings = dataclasses.replace(settings, lock=True, start_from="noise", **found)
+            yield {**self.put(settings), **shown(state, "noise"), news: pack_news(status)}
+        else:  # with "inpaint" it has no mask yet
+            start: StartFrom = "img2img" if settings.start_from == "img2img" else "noise"
+            hint = "“Start from it” above starts from it." if start == "noise" else "Press Draw."
+            status = f"{opened.words} {hint}"
+            yield {self.controls["start_from"]: start, **shown(state, start), news: pack_news(status)}
 
     # --- take it home --------------------------------------------------------------------------------------------
 
-    def _attempt(self, request: gr.Request, change: Callable[[StableDiffusionSession, Strip], Update]) -> Update:
-        home = self.tab.notices["Home"]
+    def _attempt(self, request: gr.Request, change: Callable[[StableDiffusionSession, ContactSheet], Update]) -> Update:
         try:
-            session = self.tab.here(request)[0].stable_diffusion
-            if session.strip is None:
+            session = self.visit_of(request)[0].stable_diffusion
+            if session.contact_sheet is None:
                 raise RequestError("Draw something first.")
-            return {home: "", **change(session, session.strip)}
+            return {self.notice: "", **change(session, session.contact_sheet)}
         except Refusal as refusal:
-            return {home: notice(str(refusal), wrong=True)}
+            return {self.notice: notice(str(refusal), wrong=True)}
 
     def _sheet(self, request: gr.Request) -> Update:
-        def take(_: StableDiffusionSession, strip: Strip) -> Update:
+        def save(_: StableDiffusionSession, sheet: ContactSheet) -> Update:
             with COMPUTE_LOCK.work():
-                data = contact_sheet(strip)
-            name = f"denoising-{strip.seed}.png"
-            said = f"{name}: a row for each picture, a column for each step; {len(data):,} bytes."
-            return {self.tab.files: file_message(name, data), self.tab.notices["Home"]: notice(said)}
+                data = contact_sheet_png(sheet)
+            name = f"denoising-{sheet.seed}.png"
+            status = f"{name}: a row for each picture, a column for each step; {len(data):,} bytes."
+            return {self.channels.files: file_message(name, data), self.notice: notice(status)}
 
-        return self._attempt(request, take)
+        return self._attempt(request, save)
 
     def _script(self, chosen: Any, request: gr.Request) -> Update:
-        def take(session: StableDiffusionSession, _: Strip) -> Update:
+        def show(session: StableDiffusionSession, _: ContactSheet) -> Update:
             if not session.gallery:
                 raise RequestError("Draw a whole picture first.")
-            kept = self._kept(request, {"id": chosen}) if chosen else session.gallery[-1]
-            return {self.lines: scripts(kept.parameters)}
+            picture = self._picture(request, {"id": chosen}) if chosen else session.gallery[-1]
+            return {self.lines: scripts(picture.parameters)}
 
-        return self._attempt(request, take)
+        return self._attempt(request, show)
 
 
 def settings(made: Request, model: str) -> DrawSettings:
-    """The knobs that made `made`; how it was shown, and that others were drawn with it, is no part of the picture."""
+    """The knobs that made a picture. How it was shown, and that others were drawn with it, is no part of it."""
     return dataclasses.replace(
         DrawSettings.of(model),
         prompt=made.prompt,
@@ -184,11 +183,11 @@ def settings(made: Request, model: str) -> DrawSettings:
     )
 
 
-def contact_sheet(strip: Strip) -> bytes:
+def contact_sheet_png(contact_sheet: ContactSheet) -> bytes:
     """A PNG: a row for each picture, a column for each step that was kept. Raises RequestError."""
-    if not strip.previews:
+    if not contact_sheet.previews:
         raise RequestError("There are no previews of this run. Draw it with previews (more, at every step).")
-    sheet = torch.cat([torch.cat(list(column), 1) for column in strip.previews], 2)  # (3, N·side, K·side)
+    sheet = torch.cat([torch.cat(list(column), 1) for column in contact_sheet.previews], 2)  # (3, N·side, K·side)
     out = io.BytesIO()
     Image.fromarray(sheet.movedim(0, -1).numpy()).save(out, "PNG")
     return out.getvalue()

@@ -2,107 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-from torch import Tensor
+from typing import Any
 
 from playground.fair_lock import COMPUTE_LOCK
-from playground.sessions import Visitor
 from playground.stable_diffusion import DenoisingStep, Request, RequestError, StableDiffusionLab
 from playground.stable_diffusion.device_queue import Waiting
 from playground.stable_diffusion.digits.pictures import SIZE
-from playground.stable_diffusion.generation import check, generate
-from playground.stable_diffusion.grid import PlannedCell, Value, plan_grid
-from playground.stable_diffusion.models import Loaded
-from playground.stable_diffusion.picture import Kind
-from playground.stable_diffusion.prompt_check import read, said
+from playground.stable_diffusion.grid import GridCell, Value
+from playground.stable_diffusion.prompt_check import parse_prompt, read
 from playground.stable_diffusion.schedulers import SCHEDULERS
-from playground.stable_diffusion.session import queued
+from playground.stable_diffusion.session import StableDiffusionSession, queued
 from playground.ui.shared.notices import Update
-from playground.ui.stable_diffusion.knobs import DrawSettings, in_words, read_axis
-from playground.ui.stable_diffusion.show import Show, ended
-from playground.ui.stable_diffusion.stage import pack_begin, pack_cell, pack_end, pack_news, pack_tokens, tokens_meta
+from playground.ui.stable_diffusion.knobs import KINDS, DrawSettings, in_words, read_axis
+from playground.ui.stable_diffusion.stage import (
+    Channels,
+    pack_begin,
+    pack_cell,
+    pack_end,
+    pack_news,
+    pack_tokens,
+    tokens_meta,
+)
+from playground.ui.stable_diffusion.state import Visit, closing
 
-if TYPE_CHECKING:
-    from playground.ui.stable_diffusion.tab import StableDiffusionTab
 
-
-def draw_grid(
-    tab: StableDiffusionTab, visitor: Visitor, show: Show, settings: DrawSettings, x: Any, y: Any
-) -> Iterator[Update]:
+def draw_grid(channels: Channels, visit: Visit, settings: DrawSettings, x: Any, y: Any) -> Iterator[Update]:
     """Draw a grid along the axes that the page asks for. Raises RequestError and what drawing raises."""
     across, down = read_axis(x), read_axis(y)
     if across is None:
         raise RequestError("Choose what changes along x.")
-    lab = StableDiffusionLab(settings.model)
-    image, mask, begun = show.start(settings.begin, settings.height, settings.width)
-    cells = plan_grid(lab.request, settings.prompt, across, down, settings.knobs)
-    for cell in cells:
-        check(lab.loaded, cell.request, image, mask)
+    (visitor, state), lab = visit, StableDiffusionLab(settings.model)
+    image, mask, start = state.start(settings.start_from, settings.height, settings.width)
+    grid = lab.grid(settings.prompt, across, down, init_image=image, mask=mask, **settings.knobs)
     tokens = lab.tokens(settings.prompt)
-    grid = {
+    axes = {
         "x": across[0],
         "y": down[0] if down else "",
         "columns": [_label(across[0], value) for value in across[1]],
         "rows": [_label(down[0], value) for value in down[1]] if down else [""],
     }
-    run, slot = show.begin(), {"prompt": settings.prompt, "tokens": tokens_meta(tokens), "seeds": [settings.seed]}
+    run, slot = state.new_run(), {"prompt": settings.prompt, "tokens": tokens_meta(tokens), "seeds": [settings.seed]}
+    begin = pack_begin(run, "grid", [slot], 1, SCHEDULERS[settings.scheduler].title, start, grid=axes)
+    total = len(grid.cells)
     yield {
-        tab.stage: show.tell(
-            pack_begin(run, "grid", [slot], 1, SCHEDULERS[settings.scheduler].title, begun, grid=grid)
-        ),
-        tab.tokens: pack_tokens(tokens),
-        tab.news: pack_news(_cost(cells, image is not None)),
-        **dict.fromkeys(tab.notices.values(), ""),
+        channels.stage: state.remember(begin),
+        channels.tokens: pack_tokens(tokens),
+        channels.news: pack_news(f"{total} {_pictures(total)}, {grid.calls:,} U-Net calls"),
+        **dict.fromkeys(channels.notices.values(), ""),
     }
-    kind: Kind = "text" if image is None else "img2img" if mask is None else "inpaint"
     tally = Tally(settings.model == "tiny" and (settings.height, settings.width) == (SIZE, SIZE))
-    with ended(queued(lab.loaded, _steps(lab.loaded, cells, image, mask))) as events:
+    with closing(queued(lab.loaded, iter(grid))) as events:
         for event in events:
             visitor.touch()
-            if show.run != run:
+            if state.run != run:
                 return
             if isinstance(event, Waiting):
-                if show.stopped:
+                if state.stopped:
                     break
-                yield {tab.news: pack_news(event.words)}
+                yield {channels.news: pack_news(event.words)}
             else:
                 cell, step = event
-                message = _cell(visitor, run, settings.model, kind, cell, step, tally)
+                message = _pack_cell(visitor.stable_diffusion, run, settings, cell, step, tally)
                 if step.index == step.total:
-                    show.cells[cell.row, cell.column] = message
-                yield {tab.stage: message}
-            if show.stopped:
+                    state.cells[cell.row, cell.column] = message
+                yield {channels.stage: message}
+            if state.stopped:
                 break
-    done, whole = tally.done, tally.done == len(cells)
-    pictures = f"{done} {'picture' if done == 1 else 'pictures'}. Click one to take its settings."
-    status = pictures if whole else f"Stopped: {done} of {len(cells)} drawn."
-    told = f"{status} {tally.in_words}".strip()
-    yield {tab.stage: show.tell(pack_end(run, told, wrong=bool(tally.faults), done=done))}
+    done = tally.done
+    whole = f"{done} {_pictures(done)}. Click one to take its settings."
+    status = whole if done == total else f"Stopped: {done} of {total} drawn."
+    status = f"{status} {tally.in_words}".strip()
+    yield {channels.stage: state.remember(pack_end(run, status, wrong=bool(tally.faults), done=done))}
 
 
 @dataclass
 class Tally:
-    """What came out so far. `judged`: the pictures are of the tiny model's kind, which the judge can read."""
+    """The pictures so far. `judged`: they are of the tiny model's kind, which the judge network can read."""
 
     judged: bool
     done: int = 0
     right: dict[bool, list[bool]] = field(default_factory=lambda: {True: [], False: []})  # of unseen pairs, of others
-    faults: dict[str, None] = field(default_factory=dict)  # what steps had to say, each once
+    faults: dict[str, None] = field(default_factory=dict)  # what is wrong with the steps, each once
 
-    def take(self, request: Request, step: DenoisingStep) -> str:
-        """Count a finished picture; what the judge reads in it."""
+    def add(self, request: Request, step: DenoisingStep) -> str:
+        """Count a finished picture. Returns what the judge reads in it."""
         self.done += 1
         self.faults |= {step.words: None} if step.words else {}
-        words = said(request.prompt) if self.judged else None
-        if words is None or step.images is None:
+        named = parse_prompt(request.prompt) if self.judged else None
+        if named is None or step.images is None:
             return ""
         with COMPUTE_LOCK.work():
             reading = read(step.images[0])
-        self.right[words.unseen].append(not reading.wrong(words))
-        return reading.in_words(words)
+        self.right[named.unseen].append(not reading.wrong(named))
+        return reading.in_words(named)
 
     @property
     def in_words(self) -> str:
@@ -113,41 +107,26 @@ class Tally:
         return " ".join(filter(None, [counted, *self.faults]))
 
 
-def _cost(cells: Sequence[PlannedCell], begun: bool) -> str:
-    """How much there is to do, before it is done; of a picture the first steps are skipped, as diffusers does."""
-    walked = [
-        (SCHEDULERS[request.scheduler], int(request.steps * request.strength) if begun else request.steps)
-        for request in (cell.request for cell in cells)
-    ]
-    calls = sum(scheduler.calls(steps) for scheduler, steps in walked)
-    return f"{len(cells)} {'picture' if len(cells) == 1 else 'pictures'}, {calls:,} U-Net calls"
+def _pictures(number: int) -> str:
+    return "picture" if number == 1 else "pictures"
 
 
-def _steps(
-    loaded: Loaded, cells: Sequence[PlannedCell], image: Tensor | None, mask: Tensor | None
-) -> Iterator[tuple[PlannedCell, DenoisingStep]]:
-    for cell in cells:
-        for step in generate(loaded, cell.request, image, mask):
-            yield cell, step
-
-
-def _cell(
-    visitor: Visitor, run: int, model: str, kind: Kind, cell: PlannedCell, step: DenoisingStep, tally: Tally
+def _pack_cell(
+    session: StableDiffusionSession, run: int, settings: DrawSettings, cell: GridCell, step: DenoisingStep, tally: Tally
 ) -> str:
-    """The cell as far as it is drawn; a finished one is in the gallery."""
+    """The cell as far as it is drawn; a finished one is also put into the gallery."""
     request = cell.request
-    words = said(request.prompt) if model == "tiny" else None
-    unseen = bool(words and words.unseen)
+    named = parse_prompt(request.prompt) if settings.model == "tiny" else None
+    unseen = bool(named and named.unseen)
     if step.index < step.total:
         return pack_cell(run, cell.row, cell.column, step, done=tally.done, unseen=unseen)
-    session = visitor.stable_diffusion
-    before = {kept.number for kept in session.gallery}
-    (kept,) = session.keep(step, request, model, kind)
+    before = {each.number for each in session.gallery}
+    (picture,) = session.keep(step, request, settings.model, KINDS[settings.start_from])
     dropped = [str(number) for number in before - {each.number for each in session.gallery}]
-    told = [f"{request.prompt or 'no words'}; {in_words(request)}, seed {request.seeds[0]}"]
-    told += ["unseen pair"] if unseen else []
-    told += [read_as] if (read_as := tally.take(request, step)) else []
-    facts: dict[str, Any] = {"id": str(kept.number), "words": "; ".join(told), "prompt": request.prompt}
+    words = [f"{request.prompt or 'no words'}; {in_words(request)}, seed {request.seeds[0]}"]
+    words += ["unseen pair"] if unseen else []
+    words += [reading] if (reading := tally.add(request, step)) else []
+    facts: dict[str, Any] = {"id": str(picture.number), "words": "; ".join(words), "prompt": request.prompt}
     facts |= {"unseen": unseen, "dropped": dropped}
     return pack_cell(run, cell.row, cell.column, step, done=tally.done, **facts)
 

@@ -11,15 +11,22 @@ from playground.stable_diffusion import Request, RequestError
 from playground.stable_diffusion.grid import AXES, Axis, Value
 from playground.stable_diffusion.lab import StableDiffusionLab
 from playground.stable_diffusion.models import CATALOGUE, Defaults
+from playground.stable_diffusion.picture import Kind
 from playground.stable_diffusion.request import Preview
 from playground.stable_diffusion.schedulers import SCHEDULERS
+from playground.stable_diffusion.speed import unet_calls
 from playground.ui.shared.knobs import Choices, Knob
-from playground.ui.stable_diffusion.foreign import SAMPLERS
+from playground.ui.stable_diffusion.other_programs import SAMPLERS
 
 MAX_IMAGES = 8  # of one prompt on the page
 MAX_AXIS_TEXT = 400  # characters
-Begin = Literal["noise", "picture", "part"]
-BEGINNINGS: Choices = (("pure noise", "noise"), ("a picture (img2img)", "picture"), ("a picture, a part anew", "part"))
+StartFrom = Literal["noise", "img2img", "inpaint"]
+STARTS: Choices = (
+    ("pure noise", "noise"),
+    ("a picture (img2img)", "img2img"),
+    ("a picture, a part repainted (inpainting)", "inpaint"),
+)
+KINDS: dict[StartFrom, Kind] = {"noise": "text", "img2img": "img2img", "inpaint": "inpaint"}  # of the pictures
 
 GROUPS: dict[str, tuple[Knob, ...]] = {
     "Picture": (
@@ -55,7 +62,7 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
         Knob("attention", "where words act", "Record the cross-attention of every word and step.", more=True),
     ),
     "Start from": (
-        Knob("begin", "start from", "Noise, or a picture: choose one below the stage (Start from it).", BEGINNINGS),
+        Knob("start_from", "start from", "Noise, or a picture: choose one below the stage (Start from it).", STARTS),
         Knob(
             "strength",
             "how far into the noise",
@@ -84,7 +91,7 @@ class DrawSettings:
     height: int = 32
     preview: Preview = "decode"
     attention: bool = True
-    begin: Begin = "noise"
+    start_from: StartFrom = "noise"
     strength: float = 0.8
 
     @classmethod
@@ -135,11 +142,10 @@ class DrawSettings:
 
 
 def calls_in_words(settings: DrawSettings) -> str:
-    """What the steps cost: "20 steps = 21 U-Net calls". Of a picture the first ones are skipped, as diffusers does."""
-    steps = settings.steps
-    walked = steps if settings.begin == "noise" else int(steps * settings.strength)
-    calls = SCHEDULERS[settings.scheduler].calls(walked) if walked else 0
-    of = "" if settings.begin == "noise" else f"strength {settings.strength:g}: {walked:,} of "
+    """What the steps cost: "20 steps = 21 U-Net calls"."""
+    steps, strength = settings.steps, 1.0 if settings.start_from == "noise" else settings.strength
+    calls = unet_calls(settings.scheduler, steps, strength)
+    of = "" if settings.start_from == "noise" else f"strength {strength:g}: {int(steps * strength):,} of "
     return f"{of}{steps:,} {'step' if steps == 1 else 'steps'} = {calls:,} U-Net {'call' if calls == 1 else 'calls'}"
 
 

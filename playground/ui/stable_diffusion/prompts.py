@@ -1,37 +1,39 @@
-"""One prompt on the stage, or two from the same noise: every step of them, and what is kept at the end."""
+"""One prompt on the stage, or two from the same noise: every step of them, and the pictures at the end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING
 
-from playground.sessions import Visitor
 from playground.stable_diffusion import DenoisingStep, Request, StableDiffusionLab
 from playground.stable_diffusion.device_queue import Waiting
 from playground.stable_diffusion.generation import generate
 from playground.stable_diffusion.lab import Token
 from playground.stable_diffusion.picture import Kind
 from playground.stable_diffusion.schedulers import SCHEDULERS
-from playground.stable_diffusion.session import StableDiffusionSession, Strip, queued
+from playground.stable_diffusion.session import ContactSheet, StableDiffusionSession, queued
 from playground.ui.shared.notices import Update
-from playground.ui.stable_diffusion.knobs import DrawSettings, in_words
-from playground.ui.stable_diffusion.show import Show, ended, interleaved
-from playground.ui.stable_diffusion.stage import pack_begin, pack_end, pack_news, pack_step, pack_tokens, tokens_meta
+from playground.ui.stable_diffusion.knobs import KINDS, DrawSettings, in_words
+from playground.ui.stable_diffusion.models import expected_in_words
+from playground.ui.stable_diffusion.stage import (
+    Channels,
+    pack_begin,
+    pack_end,
+    pack_news,
+    pack_step,
+    pack_tokens,
+    tokens_meta,
+)
+from playground.ui.stable_diffusion.state import Visit, closing, interleaved
 
-if TYPE_CHECKING:
-    from playground.ui.stable_diffusion.tab import StableDiffusionTab
 
-
-def draw_prompts(
-    tab: StableDiffusionTab, visitor: Visitor, show: Show, settings: DrawSettings, prompts: Sequence[str]
-) -> Iterator[Update]:
+def draw_prompts(channels: Channels, visit: Visit, settings: DrawSettings, prompts: Sequence[str]) -> Iterator[Update]:
     """Draw one prompt or two, with the model that `settings` names, which is loaded. Raises what drawing raises."""
-    lab = StableDiffusionLab(settings.model)
+    (visitor, state), lab = visit, StableDiffusionLab(settings.model)
     requests = [settings.request(lab, prompt) for prompt in prompts]
-    image, mask, words = show.start(settings.begin, settings.height, settings.width)
+    image, mask, start = state.start(settings.start_from, settings.height, settings.width)
     runs = [generate(lab.loaded, each, image, mask) for each in requests]
-    run, tokens = show.begin(), [lab.tokens(prompt) for prompt in prompts]
+    run, tokens = state.new_run(), [lab.tokens(prompt) for prompt in prompts]
     slots = [
         {
             "prompt": each.prompt,
@@ -42,52 +44,51 @@ def draw_prompts(
         for each, read in zip(requests, tokens, strict=True)
     ]
     mode, scheduler = "two" if len(prompts) == 2 else "one", SCHEDULERS[settings.scheduler].title
-    expected = tab.models.pace.in_words(lab.loaded, requests[0], len(requests))
+    expected = expected_in_words(lab, requests)
     yield {
-        tab.stage: show.tell(pack_begin(run, mode, slots, settings.images, scheduler, words)),
-        tab.tokens: pack_tokens(tokens[0]),
-        tab.news: pack_news(f"Drawing; {expected}" if expected else "Drawing …"),
-        **dict.fromkeys(tab.notices.values(), ""),
+        channels.stage: state.remember(pack_begin(run, mode, slots, settings.images, scheduler, start)),
+        channels.tokens: pack_tokens(tokens[0]),
+        channels.news: pack_news(f"Drawing; {expected}" if expected else "Drawing …"),
+        **dict.fromkeys(channels.notices.values(), ""),
     }
     counts, newest = [0 for _ in requests], dict[int, DenoisingStep]()
-    strip = Strip(requests[0].seeds[0])
-    with ended(queued(lab.loaded, interleaved(runs))) as events:
+    sheet = ContactSheet(requests[0].seeds[0])
+    with closing(queued(lab.loaded, interleaved(runs))) as events:
         for event in events:
             visitor.touch()
-            if show.run != run:  # another settings came meanwhile, and is at work on its own
+            if state.run != run:  # a newer run is on
                 return
             if isinstance(event, Waiting):
-                if show.stopped:
+                if state.stopped:
                     break
-                yield {tab.news: pack_news(event.words)}
+                yield {channels.news: pack_news(event.words)}
             else:
                 slot, step = event
                 counts[slot] += 1
                 newest[slot] = step
                 if slot == 0:
-                    strip.add(step)
+                    sheet.add(step)
                 read = sum(not token.cut for token in tokens[slot])
                 scale = requests[slot].guidance_scale if requests[slot].guided else 1.0
-                yield {tab.stage: show.tell(pack_step(step, run, slot, scale, read))}
-            if show.stopped:
+                yield {channels.stage: state.remember(pack_step(step, run, slot, scale, read))}
+            if state.stopped:
                 break
-    tab.models.pace.learn(lab.loaded, requests[0], newest.get(0))
-    visitor.stable_diffusion.strip = strip
+    visitor.stable_diffusion.contact_sheet = sheet
     last = list(newest.values())
     if not last or any(step.index < step.total for step in last):
         at = f" at step {last[0].index} of {last[0].total}" if last else ""
-        yield {tab.stage: show.tell(pack_end(run, f"Stopped{at}; what is there can be scrubbed.", steps=counts))}
+        status = f"Stopped{at}; what is there can be scrubbed."
+        yield {channels.stage: state.remember(pack_end(run, status, steps=counts))}
         return
-    kind: Kind = "text" if image is None else "img2img" if mask is None else "inpaint"
-    ids, dropped = _keep(visitor.stable_diffusion, last, requests, settings.model, kind)
-    said = _no_words(prompts) + _cut_in_words(tokens)
+    ids, dropped = _keep(visitor.stable_diffusion, last, requests, settings.model, KINDS[settings.start_from])
+    notes = _no_words(prompts) + _cut_in_words(tokens)
     faults = " ".join(dict.fromkeys(step.words for step in last if step.words))
     total, seconds = sum(len(step.seeds) for step in last), sum(step.seconds for step in last)
-    status = f"{said}{total} {'picture' if total == 1 else 'pictures'} in {seconds:.1f} s. {faults}".strip()
+    status = f"{notes}{total} {'picture' if total == 1 else 'pictures'} in {seconds:.1f} s. {faults}".strip()
     if len(prompts) == 2:
         status = f"{status} {difference(*prompts)}"
     facts = {"steps": counts, "ids": ids, "knobs": _knobs_in_words(requests), "dropped": dropped}
-    yield {tab.stage: show.tell(pack_end(run, status, wrong=bool(faults), **facts))}
+    yield {channels.stage: state.remember(pack_end(run, status, wrong=bool(faults), **facts))}
 
 
 def _keep(

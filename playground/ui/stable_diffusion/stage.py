@@ -9,7 +9,8 @@ that `stable_diffusion_channel` makes.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import gradio as gr
@@ -17,11 +18,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from playground.refusal import Refusal
 from playground.stable_diffusion.devices import SMALL
-from playground.stable_diffusion.generation import MAP_SIDE, PREVIEW_SIDE, DenoisingStep
+from playground.stable_diffusion.generation import DenoisingStep, OutOfMemory
 from playground.stable_diffusion.lab import Token
+from playground.stable_diffusion.limits import MAP_SIDE, PREVIEW_SIDE
 from playground.stable_diffusion.models import Loaded
 from playground.ui.shared.component import channel, component
+from playground.ui.shared.notices import Update, notice
 from playground.ui.shared.wire import Kind, pack
 
 SCRIPTS = (
@@ -39,6 +43,7 @@ SCRIPTS = (
 )
 SMALL_LATENTS = 4096  # numbers
 EPS_LIMIT = 6.0  # standard deviations: one outlier must not coarsen every other number
+BROKE = "Something broke here; it is in the log. What was drawn is still there."
 
 
 def stable_diffusion_stage() -> gr.HTML:
@@ -54,6 +59,46 @@ def stable_diffusion_stage() -> gr.HTML:
 def stable_diffusion_channel(kind: Literal["model", "tokens", "news", "file"]) -> gr.HTML:
     """A way for Python to send this kind of message."""
     return channel(f"stable-diffusion-{kind}")
+
+
+@dataclass(eq=False)
+class Channels:
+    """Where the parts of the tab send what the page is to show: the stage, the channels, a notice at each group."""
+
+    stage: gr.HTML
+    model: gr.HTML
+    tokens: gr.HTML
+    news: gr.HTML
+    files: gr.HTML
+    notices: dict[str, gr.HTML] = field(default_factory=dict)
+
+    @property
+    def all(self) -> list[gr.HTML]:
+        """As the outputs of an event."""
+        return [self.stage, self.model, self.tokens, self.news, self.files, *self.notices.values()]
+
+    def refused(self, why: Exception | str, group: str = "Picture") -> Update:
+        """Why something cannot be done, at its knobs and on the stage, where the last picture stays."""
+        smaller = isinstance(why, OutOfMemory) and why.smaller is not None
+        told = pack_news(str(why), wrong=True, drawing=False, smaller=smaller)
+        return {self.news: told, self.notices[group]: notice(str(why), wrong=True)}
+
+    def answered(self, updates: Iterator[Update]) -> Iterator[Update]:
+        """`updates`; a refusal is shown in its own words, and any other error in ours, because the page must not wait
+        for a run that is over. It is then raised again, for the log.
+        """
+        try:
+            yield from updates
+        except Refusal as refusal:
+            yield self.refused(refusal)
+        except Exception:
+            yield self.refused(BROKE)
+            raise
+
+
+def tell_stage(what: str) -> str:
+    """JavaScript that tells the stage what was done to one of Gradio's controls."""
+    return f'() => {{ document.dispatchEvent(new CustomEvent("playground:stable-diffusion-{what}")); }}'
 
 
 def pack_model(loaded: Loaded, words: str) -> str:

@@ -8,13 +8,12 @@ import torch
 from playground.stable_diffusion.generation import generate
 from playground.stable_diffusion.models import load
 from playground.stable_diffusion.picture import read_png
-from playground.stable_diffusion.prompt_check import read, said
-from playground.ui.stable_diffusion.show import Beginning
+from playground.stable_diffusion.prompt_check import parse_prompt, read
+from playground.ui.stable_diffusion.state import InitialImage
 from playground.ui.stable_diffusion.tab import StableDiffusionTab
 from tests.stable_diffusion.runs import corner, photo
 from tests.stable_diffusion.tiny import PROMPT
-from tests.ui.stable_diffusion.messages import QUICK, event, news, page, told
-from tests.ui.stable_diffusion.messages import said as values
+from tests.ui.stable_diffusion.messages import QUICK, event, news, page, said, told
 
 pytest_plugins = ["tests.ui.stable_diffusion.fixtures"]
 torch.set_num_threads(1)
@@ -23,7 +22,7 @@ WORDS = {"x": ["word", "seven, zero"], "y": ["word", "red, orange"]}
 
 def drawn(tab: StableDiffusionTab, request: Any, axes: dict[str, Any], **changes: Any) -> tuple[list[Any], Any, Any]:
     """The finished cells, the last word, and the session."""
-    updates = tab._draw(request, event(mode="grid", **axes), *values(**{**QUICK, **changes}))
+    updates = tab._draw(request, event(mode="grid", **axes), *said(**{**QUICK, **changes}))
     _, *cells, end = told(tab, updates)
     return [cell for cell in cells if cell["finished"]], end, tab.sessions.known(request.session_hash).stable_diffusion
 
@@ -36,7 +35,7 @@ def test_digits_by_colours(tab: StableDiffusionTab) -> None:
     assert [cell["unseen"] for cell in cells] == [False, True, False, False]  # (digit + colour) % 5
     right = []
     for cell in cells:
-        kept, words = session.find(int(cell["id"])), said(cell["prompt"])
+        kept, words = session.find(int(cell["id"])), parse_prompt(cell["prompt"])
         assert words is not None
         *_, last = generate(load("tiny"), kept.parameters.request)
         assert last.images is not None
@@ -57,22 +56,20 @@ def test_what_the_judge_cannot_read_is_not_judged(tab: StableDiffusionTab) -> No
 
 def test_stop_counts_what_is_there(tab: StableDiffusionTab) -> None:
     request, seen = page(tab), []
-    for update in tab._draw(request, event(mode="grid", **WORDS), *values(**QUICK)):
+    for update in tab._draw(request, event(mode="grid", **WORDS), *said(**QUICK)):
         seen += told(tab, [update])
         if seen and seen[-1]["kind"] == "cell" and seen[-1]["finished"]:
             tab._stop(request)
     assert seen[-1]["status"].startswith("Stopped: 1 of 4 drawn. Right, as the judge reads them: ")
 
 
-@pytest.mark.parametrize(("begin", "kind"), [("picture", "img2img"), ("part", "inpaint")])
-def test_a_grid_starts_from_a_picture(tab: StableDiffusionTab, begin: str, kind: str) -> None:
+@pytest.mark.parametrize(("start_from", "kind"), [("img2img", "img2img"), ("inpaint", "inpaint")])
+def test_a_grid_starts_from_a_picture(tab: StableDiffusionTab, start_from: str, kind: str) -> None:
     request = page(tab)
-    mask = corner() if begin == "part" else None
-    tab.here(request)[1].beginning = Beginning(photo(), "picture 5", mask)
-    asked = {"steps": 10, "strength": 0.5, "begin": begin, "scheduler": "ddim"}
-    updates = list(
-        tab._draw(request, event(mode="grid", x=["seed", "1, 2"], y=["", ""]), *values(**{**QUICK, **asked}))
-    )
+    mask = corner() if start_from == "inpaint" else None
+    tab.visit(request)[1].initial_image = InitialImage(photo(), "picture 5", mask)
+    asked = {"steps": 10, "strength": 0.5, "start_from": start_from, "scheduler": "ddim"}
+    updates = list(tab._draw(request, event(mode="grid", x=["seed", "1, 2"], y=["", ""]), *said(**{**QUICK, **asked})))
     start, *cells, _ = told(tab, updates)
     assert start["start"] == "picture 5"
     assert any("2 pictures, 10 U-Net calls" in str(each.get("status")) for each in news(tab, updates))
@@ -86,16 +83,16 @@ def test_a_grid_starts_from_a_picture(tab: StableDiffusionTab, begin: str, kind:
 
 
 def test_a_picture_that_is_not_there_is_said(tab: StableDiffusionTab) -> None:
-    updates = list(tab._draw(page(tab), event(mode="grid", **WORDS), *values(begin="picture", **QUICK)))
+    updates = list(tab._draw(page(tab), event(mode="grid", **WORDS), *said(start_from="img2img", **QUICK)))
     assert "no picture to start from" in news(tab, updates)[-1]["status"]
 
 
 def test_refusals_and_notes_are_said(tab: StableDiffusionTab) -> None:
     axes = {"x": ["steps", "2, 1000"], "y": ["", ""]}
-    updates = list(tab._draw(page(tab), event(mode="grid", **axes), *values(**QUICK)))
+    updates = list(tab._draw(page(tab), event(mode="grid", **axes), *said(**QUICK)))
     assert "PNDM with 1,000 steps" in news(tab, updates)[-1]["status"]
     same = {"x": ["word", "red, pink"], "y": ["word", "red, two"]}
-    updates = list(tab._draw(page(tab), event(mode="grid", **same), *values(**QUICK)))
+    updates = list(tab._draw(page(tab), event(mode="grid", **same), *said(**QUICK)))
     assert "Both axes replace 'red'" in news(tab, updates)[-1]["status"]
     _, end, _ = drawn(tab, page(tab), {"x": ["scheduler", "heun, euler"], "y": ["seed", "1, 2"]}, prompt=PROMPT)
     assert end["status"].count("Heun in 3 steps leaps too far") == 1

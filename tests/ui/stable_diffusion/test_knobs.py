@@ -9,17 +9,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playground.stable_diffusion import RequestError, StableDiffusionLab
+from playground.stable_diffusion import RequestError, StableDiffusionLab, speed
 from playground.stable_diffusion.models import CATALOGUE
 from playground.stable_diffusion.picture import Kind, Parameters
 from playground.stable_diffusion.schedulers import SCHEDULERS
 from playground.toy import LabError
 from playground.ui.stable_diffusion.gallery import settings as settings_of
-from playground.ui.stable_diffusion.knobs import Begin, DrawSettings, calls_in_words, read_axis
-from playground.ui.stable_diffusion.pace import Pace
+from playground.ui.stable_diffusion.knobs import DrawSettings, StartFrom, calls_in_words, read_axis
+from playground.ui.stable_diffusion.models import expected_in_words
 from playground.ui.stable_diffusion.prompts import difference
 from playground.ui.stable_diffusion.scripts import scripts
-from playground.ui.stable_diffusion.show import Beginning, Show, interleaved, mask_from_pixels
+from playground.ui.stable_diffusion.state import InitialImage, StageState, interleaved, mask_from_pixels
 from tests.stable_diffusion.tiny import PROMPT, tiny
 from tests.ui.stable_diffusion.messages import covered, said
 
@@ -39,7 +39,7 @@ def test_knobs_say_what_the_model_likes() -> None:
     "changes",
     [{"model": "nope"}, {"model": None}, {"seed": -1}, {"seed": 2**32}, {"seed": 1.5}, {"seed": float("nan")},
      {"seed": "7"}, {"steps": 0}, {"steps": 2.5}, {"guidance_scale": float("nan")}, {"images": 9},
-     {"scheduler": "magic"}, {"preview": "all"}, {"begin": "end"}, {"attention": 1}],
+     {"scheduler": "magic"}, {"preview": "all"}, {"start_from": "end"}, {"attention": 1}],
 )  # fmt: skip
 def test_what_no_control_can_say_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises((RequestError, LabError)):
@@ -99,7 +99,7 @@ def test_a_covered_part() -> None:
     assert mask.shape == (128, 128)
     assert mask[:64].all()
     assert not mask[64:].any()
-    image, small = Beginning(torch.rand(3, 32, 32), "", mask).at(16, 32)
+    image, small = InitialImage(torch.rand(3, 32, 32), "", mask).resized(16, 32)
     assert image.shape == (3, 16, 32)
     assert small is not None
     assert small[:8].all()
@@ -119,24 +119,23 @@ def test_two_runs_step_in_turn() -> None:
 
 
 def test_a_new_run_ends_the_one_before() -> None:
-    show = Show()
-    first = show.begin()
-    show.tell("one")
-    assert show.begin() == first + 1
-    assert show.messages == []
+    state = StageState()
+    first = state.new_run()
+    state.remember("one")
+    assert state.new_run() == first + 1
+    assert state.messages == []
     with pytest.raises(RequestError, match="Start from it"):
-        show.start("picture", 32, 32)
+        state.start("img2img", 32, 32)
 
 
-def test_the_expected_time_grows_with_what_is_asked() -> None:
-    lab, pace = StableDiffusionLab(tiny()), Pace()
-    assert pace.in_words(lab.loaded, lab.request(PROMPT)) == ""
-    request = lab.request(PROMPT, steps=2)
-    step = dataclasses.replace(next(lab.generate(PROMPT, steps=2)), calls=1, parts={"unet": 2.0})
-    pace.learn(lab.loaded, request, step)
-    assert pace.in_words(lab.loaded, lab.request(PROMPT, scheduler="ddim", steps=20)) == "expected: 40 s."
-    assert pace.in_words(lab.loaded, lab.request(PROMPT, scheduler="ddim", steps=20), 2) == "expected: 80 s."
-    assert pace.in_words(lab.loaded, lab.request("", scheduler="ddim", steps=20, guidance_scale=1.0)).endswith("20 s.")
+def test_the_expected_time_is_that_of_all_prompts() -> None:
+    lab = StableDiffusionLab(dataclasses.replace(tiny()))  # a model of which no call was timed
+    requests = [lab.request(PROMPT, scheduler="ddim", steps=20)]
+    assert expected_in_words(lab, requests) == ""
+    speed.learn(lab.loaded, lab.request(PROMPT), calls=1, seconds=2.0)
+    assert expected_in_words(lab, requests) == "expected: 40 s."
+    assert expected_in_words(lab, requests * 2) == "expected: 80 s."
+    assert expected_in_words(lab, [lab.request("", scheduler="ddim", steps=20, guidance_scale=1.0)]).endswith("20 s.")
 
 
 def test_scripts_are_python() -> None:
@@ -162,23 +161,23 @@ def test_the_slider_begins_where_diffusers_does_not_guide() -> None:
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-@pytest.mark.parametrize("begin", ["noise", "picture"])
-def test_the_calls_told_are_those_of_the_run(name: str, begin: Begin) -> None:
+@pytest.mark.parametrize("start_from", ["noise", "img2img"])
+def test_the_calls_told_are_those_of_the_run(name: str, start_from: StartFrom) -> None:
     lab = StableDiffusionLab(tiny())
     settings = dataclasses.replace(
-        DrawSettings.of("tiny"), scheduler=name, steps=5, begin=begin, strength=0.7, images=1
+        DrawSettings.of("tiny"), scheduler=name, steps=5, start_from=start_from, strength=0.7, images=1
     )
-    picture = torch.rand(3, 32, 32) if begin == "picture" else None
+    picture = torch.rand(3, 32, 32) if start_from == "img2img" else None
     knobs: dict[str, Any] = {"scheduler": name, "steps": 5, "strength": 0.7, "preview": "none"}
     *_, last = lab.generate(PROMPT, init_image=picture, **knobs)
-    words = "strength 0.7: 3 of 5 steps" if begin == "picture" else "5 steps"
+    words = "strength 0.7: 3 of 5 steps" if start_from == "img2img" else "5 steps"
     assert calls_in_words(settings) == f"{words} = {last.calls} U-Net calls"
 
 
 def test_one_call_is_one() -> None:
     settings = dataclasses.replace(DrawSettings.of("tiny"), scheduler="dpm++", steps=1)
     assert calls_in_words(settings) == "1 step = 1 U-Net call"
-    assert calls_in_words(dataclasses.replace(settings, begin="picture")).endswith("0 of 1 step = 0 U-Net calls")
+    assert calls_in_words(dataclasses.replace(settings, start_from="img2img")).endswith("0 of 1 step = 0 U-Net calls")
 
 
 @pytest.mark.parametrize(

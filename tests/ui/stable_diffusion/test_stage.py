@@ -56,7 +56,7 @@ def test_the_model_tells_its_shapes() -> None:
 
 
 def test_cut_tokens_come_after_the_end_mark() -> None:
-    tokens = [Token("a", 1, 1, False), Token("red", 2, 2, False), Token("dog", 3, 3, True)]
+    tokens = [Token("a", 1, False), Token("red", 2, False), Token("dog", 3, True)]
     assert tokens_meta(tokens) == [
         {"text": "<start>"},
         {"text": "a"},

@@ -15,12 +15,12 @@ from playground.diffusion.sampling import SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.settings import SETTINGS
 from playground.stable_diffusion import RequestError, StableDiffusionLab, models
-from playground.stable_diffusion import device_queue as line
+from playground.stable_diffusion.device_queue import DEVICE_QUEUES
 from playground.stable_diffusion.generation import OutOfMemory
 from playground.stable_diffusion.models import CATALOGUE
 from playground.ui.stable_diffusion import models as stable_diffusion_models
 from playground.ui.stable_diffusion import tab as stable_diffusion_tab
-from playground.ui.stable_diffusion.show import interleaved
+from playground.ui.stable_diffusion.state import interleaved
 from playground.ui.stable_diffusion.tab import StableDiffusionTab
 from tests.stable_diffusion.tiny import PROMPT, tiny
 from tests.ui.stable_diffusion.messages import QUICK, drawn, event, news, page, said, told, unpack
@@ -157,7 +157,7 @@ def test_a_sweep_fills_in(tab: StableDiffusionTab) -> None:
         ("one", {"width": 12}, {}, "multiple of 8|whole number"),
         ("one", {"width": 512}, {}, "trained on 32"),
         ("one", {"prompt": "red " * 2_500}, {}, "10,000 characters"),
-        ("one", {"begin": "picture"}, {}, "no picture to start from"),
+        ("one", {"start_from": "img2img"}, {}, "no picture to start from"),
         ("grid", {}, {"x": ["word", "eleven, two"], "y": ["", ""]}, "does not have 'eleven'"),
         ("grid", {}, {"x": ["steps", "2, 3"], "y": ["steps", "4"]}, "same knob"),
         ("grid", {}, {"x": ["", ""], "y": ["", ""]}, "along x"),
@@ -185,11 +185,17 @@ def test_no_words_and_cut_words_are_told(tab: StableDiffusionTab) -> None:
     assert sum("cut" in token for token in begin["slots"][0]["tokens"]) == 10
 
 
-def test_too_little_memory_offers_less(tab: StableDiffusionTab) -> None:
+def test_too_little_memory_offers_less(tab: StableDiffusionTab, monkeypatch: pytest.MonkeyPatch) -> None:
     request = page(tab)
     smaller = StableDiffusionLab(tiny()).request(PROMPT, images=1)
-    update = tab._failed(request, OutOfMemory("The memory was not enough.", smaller))
-    assert unpack(update[tab.news])[0]["smaller"] is True
+
+    def full(*_: Any) -> Iterator[Any]:
+        yield {}
+        raise OutOfMemory("The memory was not enough.", smaller)
+
+    monkeypatch.setattr(stable_diffusion_tab, "draw_prompts", full)
+    last = news(tab, tab._draw(request, event(mode="one"), *said(**QUICK)))[-1]
+    assert last["smaller"] is True
     assert tab._smaller(request)[tab.controls["images"]] == 1
 
 
@@ -203,15 +209,15 @@ def test_a_schedule_from_elsewhere_is_answered(tab: StableDiffusionTab) -> None:
     request = page(tab)
     own = tab.take_schedule(ScheduleConfig("scaled_linear"), SamplingConfig("ddim", 30), request)
     assert (own[tab.controls["scheduler"]], own[tab.controls["steps"]]) == ("ddim", 30)
-    assert "nothing to change" in own[tab.brought]
+    assert "nothing to change" in own[tab.schedule_notice]
     other = tab.take_schedule(ScheduleConfig("cosine"), SamplingConfig("langevin", 5000), request)
     assert tab.controls["scheduler"] not in other
     assert other[tab.controls["steps"]] == SETTINGS.max_denoising_steps
-    assert "keeps its own" in other[tab.brought]
+    assert "keeps its own" in other[tab.schedule_notice]
 
 
 def test_nothing_of_a_visitor_is_markup(tab: StableDiffusionTab) -> None:
-    update = tab.refused(RequestError("<img src=x onerror=alert(1)>"))
+    update = tab.channels.refused(RequestError("<img src=x onerror=alert(1)>"))
     assert "<img" not in update[tab.notices["Picture"]]
 
 
@@ -223,7 +229,7 @@ def test_a_model_that_is_not_there_is_refused_at_its_knob(tab: StableDiffusionTa
         *_, last = tab.models._choose("sd14", request)
     assert "not on this machine" in last[tab.notices["Model"]]
     assert last[tab.model] == "tiny"
-    assert tab.here(request)[1].model == "tiny"
+    assert tab.visit(request)[1].model == "tiny"
     *_, last = tab.models._choose("tiny", request)
     assert last[tab.prompt] == PROMPT
 
@@ -300,7 +306,7 @@ def test_stop_is_noticed_while_waiting(tab: StableDiffusionTab) -> None:
         leave.wait(60)
         yield 0
 
-    other = threading.Thread(target=lambda: list(line.DEVICE_QUEUES["cpu"].run(held())))
+    other = threading.Thread(target=lambda: list(DEVICE_QUEUES["cpu"].run(held())))
     other.start()
     entered.wait()
     try:

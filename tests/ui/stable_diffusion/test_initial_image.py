@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from playground.stable_diffusion.picture import read_png
-from playground.ui.stable_diffusion.show import Beginning
+from playground.ui.stable_diffusion.state import InitialImage
 from playground.ui.stable_diffusion.tab import StableDiffusionTab
 from tests.ui.stable_diffusion.messages import QUICK, covered, drawn, event, news, page, said, told
 
@@ -25,7 +25,7 @@ def plain(width: int, height: int) -> str:
 
 def seen(tab: StableDiffusionTab, updates: Any) -> dict[str, Any]:
     """What stands beside the prompts after these updates: `visible`, the `button`, the `picture`."""
-    part = tab.beginning
+    part = tab.initial_image
     found: dict[str, Any] = {}
     for update in updates:
         if part.frame in update:
@@ -45,10 +45,10 @@ def test_a_picture_to_start_from_is_seen_and_dropped(tab: StableDiffusionTab) ->
     match = re.search(r"base64,([^\"]+)", seen(tab, [first])["picture"])
     assert match is not None
     assert torch.equal(read_png(base64.b64decode(match[1])).image, read_png(session.gallery[0].png).image)
-    pressed = tab.beginning._pressed("picture", request)
-    assert pressed[tab.controls["begin"]] == "noise"
+    pressed = tab.initial_image._pressed("img2img", request)
+    assert pressed[tab.controls["start_from"]] == "noise"
     assert seen(tab, [pressed]) == {"visible": False}
-    assert tab.here(request)[1].beginning is None
+    assert tab.visit(request)[1].initial_image is None
     list(tab._draw(request, event(mode="one"), *said(**QUICK)))
     assert session.gallery[-1].parameters.kind == "text"
 
@@ -58,34 +58,34 @@ def test_a_part_is_named_as_one(tab: StableDiffusionTab) -> None:
     number = str(session.gallery[0].number)
     first = next(iter(tab._start_from(request, event(id=number, pixels=covered(slice(60))), *said(**QUICK))))
     assert seen(tab, [first])["button"] == f"a part of picture {number} ✕"
-    assert seen(tab, [tab.beginning._changed("noise", request)]) == {"visible": False}
-    assert seen(tab, [tab.beginning._changed("part", request)])["visible"]
+    assert seen(tab, [tab.initial_image._changed("noise", request)]) == {"visible": False}
+    assert seen(tab, [tab.initial_image._changed("inpaint", request)])["visible"]
 
 
 def test_an_opened_picture_waits_to_be_taken(tab: StableDiffusionTab) -> None:
     request, session = drawn(tab)
-    (update,) = tab.home._opened(request, event(base64=plain(100, 60)), *said(**QUICK))
+    (update,) = tab.gallery._opened(request, event(base64=plain(100, 60)), *said(**QUICK))
     assert not news(tab, [update])[0]["wrong"]
     assert seen(tab, [update])["button"] == "Start from it"
     list(tab._draw(request, event(mode="one"), *said(**QUICK)))
     assert session.gallery[-1].parameters.kind == "text"  # it only waits
-    pressed = tab.beginning._pressed("noise", request)
-    assert pressed[tab.controls["begin"]] == "picture"
+    pressed = tab.initial_image._pressed("noise", request)
+    assert pressed[tab.controls["start_from"]] == "img2img"
     assert seen(tab, [pressed])["button"] == "from the opened picture ✕"
-    begin = told(tab, tab._draw(request, event(mode="one"), *said(begin="picture", **QUICK)))[0]
+    begin = told(tab, tab._draw(request, event(mode="one"), *said(start_from="img2img", **QUICK)))[0]
     assert begin["start"] == "the opened picture"
 
 
 def test_who_wants_a_picture_and_opens_one_has_it(tab: StableDiffusionTab) -> None:
-    (update,) = tab.home._opened(page(tab), event(base64=plain(32, 32)), *said(begin="picture"))
-    assert update[tab.controls["begin"]] == "picture"
+    (update,) = tab.gallery._opened(page(tab), event(base64=plain(32, 32)), *said(start_from="img2img"))
+    assert update[tab.controls["start_from"]] == "img2img"
     assert seen(tab, [update])["button"] == "from the opened picture ✕"
 
 
 def test_the_thumbnail_is_small_and_its_words_are_words(tab: StableDiffusionTab) -> None:
     request = page(tab)
-    _, show = tab.here(request)
-    show.beginning = Beginning(torch.rand(3, 512, 1024), '"><b>', opened=True)
-    picture = seen(tab, [tab.beginning.shown(show, "noise")])["picture"]
+    _, state = tab.visit(request)
+    state.initial_image = InitialImage(torch.rand(3, 512, 1024), '"><b>', opened=True)
+    picture = seen(tab, [tab.initial_image.shown(state, "noise")])["picture"]
     assert "<b>" not in picture
     assert len(picture) < 40_000

@@ -11,7 +11,7 @@ from PIL import Image
 from playground.settings import SETTINGS
 from playground.stable_diffusion.schedulers import SCHEDULERS
 
-# What the web UI calls schedulers that have another title here
+# Schedulers to which the web UI gives another title
 SAMPLERS = {
     "plms": "pndm",
     "euler a": "euler_a",
@@ -25,7 +25,7 @@ MOST = 20_000  # characters
 PAIR = re.compile(r"([A-Za-z][\w ]{0,30}):([^,\n]{1,80})(?:,|$)")
 
 
-def foreign_settings(png: bytes) -> dict[str, Any]:
+def read_settings(png: bytes) -> dict[str, Any]:
     """Fields of DrawSettings that a PNG, known to be one, carries; not its size, which belongs to its own model."""
     with Image.open(io.BytesIO(png), formats=["PNG"]) as file:
         file.load()  # texts may stand behind the pixels
