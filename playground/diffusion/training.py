@@ -62,9 +62,7 @@ class TrainingConfig:
     learning_rate: float = 1e-2
     beta2: float = 0.99  # Adam's memory of squared gradients: short, since the run is
     warmup_steps: int = 20  # Adam's first steps know nothing of the gradient's scale
-    decay: Decay = (
-        "with_time"  # ∝ 1/√step after `decay_steps`: needs no planned end. The cosines fall to 0 at a set end
-    )
+    decay: Decay = "with_time"  # ∝ 1/√step after `decay_steps`, needs no planned end; the cosines fall to 0 at one
     decay_steps: int = 400
     ema_decay: float = 0.99  # exponential moving average of the weights; 0 is none
     weight_decay: float = 0.0  # apart from the gradient, as AdamW has it (Loshchilov & Hutter 2019)

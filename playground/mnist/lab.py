@@ -19,7 +19,7 @@ from torch import Tensor
 from playground.diffusion.sampling import SamplePath, SampleStep, collect, start_noise
 from playground.diffusion.schedules import NoiseSchedule, make_schedule
 from playground.diffusion.training import TrainingConfig, TrainStep
-from playground.mnist import cold, generate
+from playground.mnist import generate
 from playground.mnist.data import ImageSet, mnist
 from playground.mnist.generate import GenerateError, Request
 from playground.mnist.live import LiveConfig, LiveRun
@@ -90,40 +90,6 @@ class MnistLab:
         """
         request = Request.of(labels, n, **knobs)
         return self._path(generate.generate(self.model, request), request)
-
-    def edit(self, x0: Tensor, strength: float = 0.6, labels: Any = None, n: int = SHOWN, **knobs: Any) -> SamplePath:
-        """SDEdit: `x0` (C, H, W) or (N, C, H, W), noised to `strength` of all timesteps, and back."""
-        request = Request.of(labels, n, **knobs)
-        return self._path(generate.edit(self.model, request, x0, strength), request)
-
-    def inpaint(
-        self, x0: Tensor, mask: Tensor, labels: Any = None, n: int = SHOWN, resample: int = 4, **knobs: Any
-    ) -> SamplePath:
-        """RePaint: where `mask` (1, H, W) is True the image is painted anew, elsewhere it stays `x0`."""
-        request = Request.of(labels, n, **knobs)
-        return self._path(generate.inpaint(self.model, request, x0, mask, resample), request)
-
-    def between_noises(
-        self, seed: int, other_seed: int, label: int | None = None, n: int = 8, **knobs: Any
-    ) -> SamplePath:
-        """`n` images on the way from one seed's noise to another's, over the sphere."""
-        request = Request.of(None if label is None else [label] * n, n, seed=seed, **knobs)
-        return self._path(generate.between_noises(self.model, request, other_seed), request)
-
-    def between_classes(self, one: int, other: int, n: int = 8, **knobs: Any) -> SamplePath:
-        """`n` images of the same noise on the way from one class to another."""
-        request = Request.of([one] * n, **knobs)
-        return self._path(generate.between_classes(self.model, request, one, other), request)
-
-    def cold(
-        self, x0: Tensor, kind: cold.Kind = "blur", severity: int = 10, algorithm: cold.Algorithm = "improved"
-    ) -> list[cold.ColdStep]:
-        """Cold diffusion (Bansal et al. 2022): images (N, 1, 28, 28) degraded without noise, and restored step by step.
-
-        The first state is the degraded image, the last one the result. Raises ColdError.
-        """
-        restorer, degradation = cold.load_restorer(kind)
-        return list(cold.restore(restorer, degradation, degradation(x0, severity), severity, algorithm))
 
     def _path(self, steps: Iterator[SampleStep], request: Request) -> SamplePath:
         return collect(steps, None if request.labels is None else torch.tensor(request.labels), request.seed)

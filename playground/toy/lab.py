@@ -30,7 +30,7 @@ from playground.storage import StorageError, decode, encode, flatten, unflatten
 from playground.toy.config import LabError, ToyConfig
 from playground.toy.data import Cloud
 from playground.toy.network import PointMLP
-from playground.toy.snapshot import Field, LossByTimestep, Snapshot
+from playground.toy.snapshot import Snapshot
 from playground.toy.user_points import MAX_CLASSES, cloud_from_points
 
 BOX_MARGIN = 0.1  # x̂0 may leave the data's bounding box by this share of its size, and no further
@@ -218,22 +218,6 @@ class ToyLab:
     def sampling(self, n: int, **arguments: Any) -> Iterator[SampleStep]:
         """`Snapshot.sampling` of now."""
         return self.now().sampling(n, **arguments)
-
-    def paths(self, n: int = 100, *, seed: int = 0, exact: bool = False) -> SamplePath:
-        """`Snapshot.paths` of now."""
-        return self.now().paths(n, seed=seed, exact=exact)
-
-    def field(self, t: int, grid: int = 21) -> Field:
-        """`Snapshot.field` of now."""
-        return self.now().field(t, grid)
-
-    def loss_by_timestep(self, n: int = 256, bins: int = 20) -> LossByTimestep:
-        """`Snapshot.loss_by_timestep` of now."""
-        return self.now().loss_by_timestep(n, bins)
-
-    def fresh(self, n: int, seed: int) -> Tensor:
-        """`Snapshot.fresh` of now."""
-        return self.now().fresh(n, seed)
 
     def quality(self, n: int = 2_000, *, seed: int = 0, **knobs: Any) -> Quality:
         """`Snapshot.quality` of now."""

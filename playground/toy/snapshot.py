@@ -35,19 +35,6 @@ from playground.toy.data import Cloud, make_cloud
 
 
 @dataclass(frozen=True)
-class Field:
-    """σ_t ∇ log p_t on a grid at timestep t: where a noisy point is pulled, in units of the noise.
-
-    `points` (G², 2) in the data's coordinates, row by row from the lower left; `learned`, `exact` (G², 2).
-    """
-
-    t: int
-    points: Tensor
-    learned: Tensor
-    exact: Tensor
-
-
-@dataclass(frozen=True)
 class LossByTimestep:
     """Mean squared error of the prediction at timesteps `t` (B,), and the least that any network could reach there."""
 
@@ -128,12 +115,6 @@ class Snapshot:
         seed = int(arguments.get("seed", 0))
         return collect(steps, self._classes(n, arguments.get("labels"), seed), seed)
 
-    def paths(self, n: int = 100, *, seed: int = 0, exact: bool = False) -> SamplePath:
-        """`n` trajectories of the deterministic reverse process in 50 steps, learned or exact, from the same noise."""
-        return self.sample(
-            n, sampler="dpm++", steps=min(50, len(self.schedule)), seed=seed, exact=exact, spacing="default"
-        )
-
     def _classes(self, n: int, labels: int | list[int] | Tensor | None, seed: int) -> Tensor | None:
         if not self.config.conditional or self.cloud.labels is None:
             if labels is not None:
@@ -166,13 +147,11 @@ class Snapshot:
         reach = (self.cloud.points - centre).abs().max()
         return float(centre[0]), float(centre[1]), float(torch.maximum(1.12 * reach, 2.1 * self.std))
 
-    def field(self, t: int, grid: int = 21) -> Field:
-        """Learned and exact score on a grid × grid lattice over the window, at timestep t."""
-        points = self._lattice(grid)[1]
-        return Field(t, points, next(self.learned_fields([t], grid)), next(self.exact_fields([t], grid)))
-
     def learned_fields(self, timesteps: list[int], grid: int = 21) -> Iterator[Tensor]:
-        """(grid², 2) for each timestep: σ_t times the learned score, of the class asked for if one is."""
+        """(grid², 2) for each timestep: σ_t times the learned score on the lattice, of the class asked for if one is.
+
+        It says where a noisy point is pulled, in units of the noise.
+        """
         labels = self._asked_class(grid**2)
         return self._fields(self.denoiser(labels, self.config.guidance_scale), timesteps, grid)
 
@@ -187,20 +166,19 @@ class Snapshot:
     @torch.no_grad()
     def _fields(self, denoise: Denoiser, timesteps: list[int], grid: int) -> Iterator[Tensor]:
         """σ ∇ log p_t(x) = (α x̂0 - x)/σ = -ε̂ (Tweedie's formula) at the lattice, read on the schedule's own scale."""
-        lattice, _ = self._lattice(grid)
+        lattice = (self.lattice(grid) - self.mean) / self.std
         for t in timesteps:
             alpha, sigma = self._level(t)
             x = lattice / float(self.schedule.scales[t])
             yield (alpha * denoise(x, alpha, sigma) - x) / sigma
 
-    def _lattice(self, grid: int) -> tuple[Tensor, Tensor]:
-        """The lattice in standardised and in the data's coordinates, (grid², 2) each."""
+    def lattice(self, grid: int) -> Tensor:
+        """(grid², 2) points over the window, in the data's coordinates, row by row from the lower left."""
         if not 2 <= grid <= 64:
             raise LabError("The grid must have 2 … 64 points a side.")
         x, y, half = self.window
         side = torch.linspace(-half, half, grid)
-        points = torch.stack([(x + side).repeat(grid), (y + side).repeat_interleave(grid)], 1)
-        return (points - self.mean) / self.std, points
+        return torch.stack([(x + side).repeat(grid), (y + side).repeat_interleave(grid)], 1)
 
     def _level(self, t: int) -> tuple[Tensor, Tensor]:
         if not 0 <= t < len(self.schedule):
@@ -222,10 +200,6 @@ class Snapshot:
         alpha, sigma, x0, eps, labels = self._probe(t, n)
         output = self.network(alpha * x0 + sigma * eps, alpha, sigma, labels)
         return LossByTimestep(t, floor + (output - best).square().mean(1).reshape(bins, n).mean(1), floor)
-
-    def loss_floor(self, n: int = 256, bins: int = 20) -> Tensor:
-        """(bins,) the irreducible loss at evenly spaced timesteps, as `loss_by_timestep` has it."""
-        return self._floor(n, bins)[0]
 
     @torch.no_grad()
     def _floor(self, n: int, bins: int) -> tuple[Tensor, Tensor]:

@@ -14,10 +14,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from playground.diffusion.sampling import collect
 from playground.diffusion.schedules import ScheduleError, make_schedule
-from playground.mnist import MnistLab
+from playground.mnist import MnistLab, generate
+from playground.mnist.cold import load_restorer, restore
 from playground.mnist.data import ImageSet, mnist
-from playground.mnist.generate import GenerateError
+from playground.mnist.generate import GenerateError, Request
 from playground.mnist.lab import FORMAT
 from playground.mnist.live import LiveConfig
 from playground.mnist.networks import NetworkConfig
@@ -78,11 +80,16 @@ def test_every_other_way_to_draw() -> None:
     x0, _ = lab.real(n=1)
     mask = torch.zeros(1, 28, 28, dtype=torch.bool)
     mask[:, 14:] = True
-    assert lab.edit(x0[0], 0.3, steps=3, n=2).x.shape == (4, 2, 1, 28, 28)
-    assert lab.inpaint(x0[0], mask, labels=[3], resample=1, steps=3).x.shape == (4, 1, 1, 28, 28)
-    assert lab.between_noises(0, 1, label=3, n=2, steps=2).x.shape == (3, 2, 1, 28, 28)
-    between = lab.between_classes(0, 8, n=2, steps=2)
-    assert between.x.shape == (3, 2, 1, 28, 28)
+    model = lab.model
+    edited = generate.edit(model, Request.of(None, 2, steps=3), x0[0], 0.3)
+    assert collect(list(edited), None, 0).x.shape == (4, 2, 1, 28, 28)
+    inpainted = generate.inpaint(model, Request.of([3], steps=3), x0[0], mask, 1)
+    assert collect(list(inpainted), None, 0).x.shape == (4, 1, 1, 28, 28)
+    for between in (
+        generate.between_noises(model, Request.of([3] * 2, 2, steps=2), 1),
+        generate.between_classes(model, Request.of([0] * 2, steps=2), 0, 8),
+    ):
+        assert collect(list(between), None, 0).x.shape == (3, 2, 1, 28, 28)
     with pytest.raises(GenerateError, match="No such knob: colour"):
         lab.sample(colour=1)
 
@@ -318,9 +325,9 @@ def test_a_file_that_does_not_fit_itself(change: Callable[..., object]) -> None:
 
 
 def test_cold_diffusion_of_real_digits() -> None:
-    lab = MnistLab()
-    x0, _ = lab.real(0, 4)
-    steps = lab.cold(x0, "blur", 8)
+    x0, _ = MnistLab().real(0, 4)
+    restorer, degradation = load_restorer("blur")
+    steps = list(restore(restorer, degradation, degradation(x0, 8), 8, "improved"))
     assert [step.severity for step in steps] == list(range(8, -1, -1))
     blurred, restored = ((steps[k].x - x0).square().mean() for k in (0, -1))
     assert restored < blurred / 4

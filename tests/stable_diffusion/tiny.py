@@ -6,10 +6,35 @@ from typing import Any
 import torch
 
 from benchmarks.random_stable_diffusion import random_pipeline
-from playground.stable_diffusion.digits.pipeline import make_pipeline
+from playground.diffusion.diffusers_schedulers import import_diffusers
+from playground.stable_diffusion.digits.pipeline import (
+    make_scheduler,
+    make_text_encoder,
+    make_unet,
+    make_vae,
+)
+from playground.stable_diffusion.digits.words import make_tokenizer
 from playground.stable_diffusion.models import Loaded
 
 PROMPT = "a red seven on a blue background"
+
+
+def make_pipeline(seed: int = 0) -> Any:
+    """A StableDiffusionPipeline of these parts, weights as they are before training."""
+    diffusers = import_diffusers("StableDiffusionPipeline")
+    tokenizer = make_tokenizer()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return diffusers.StableDiffusionPipeline(
+            vae=make_vae(),
+            text_encoder=make_text_encoder(tokenizer),
+            tokenizer=tokenizer,
+            unet=make_unet(),
+            scheduler=make_scheduler(),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
 
 
 def new_pipeline(seed: int = 0) -> Any:

@@ -20,6 +20,7 @@ from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
 from playground.toy.config import preset_of
 from playground.toy.data import DATASETS, DataError
 from playground.toy.network import NetworkConfig, NetworkError
+from tests.toy.fields import field_of
 
 KNOBS = [
     *(f.name for f in dataclasses.fields(ToyConfig) if f.name != "points"),
@@ -299,8 +300,8 @@ def test_a_lab_trains_and_samples_on_a_brought_schedule() -> None:
 def test_the_smallest_beta_leaves_every_sampler_something_to_divide_by(sampler: str) -> None:
     lab = ToyLab(ToyConfig(n_points=20, schedule="linear", beta_start=1e-12, sampling=SamplingConfig(sampler)))
     assert lab.sample(5).x.isfinite().all()
-    assert lab.field(0, grid=3).exact.isfinite().all()
-    assert lab.field(0, grid=3).learned.isfinite().all()
+    assert field_of(lab.now(), 0, grid=3).exact.isfinite().all()
+    assert field_of(lab.now(), 0, grid=3).learned.isfinite().all()
 
 
 # ---- Data

@@ -68,7 +68,7 @@ def test_a_schedule_that_is_too_short_spoils_the_samples_and_not_the_network(see
     assert not fast.schedule.warning
     for lab in (fast, short):
         losses(lab, 400)
-        by_timestep = lab.loss_by_timestep()
+        by_timestep = lab.now().loss_by_timestep()
         late = by_timestep.t > 0.15 * len(lab.schedule)
         # Both networks err about as little as can be. Measured: at most 1.3 times the floor.
         assert (by_timestep.loss[late] < 1.5 * by_timestep.floor[late]).all()
@@ -106,7 +106,7 @@ def test_nothing_draws_from_the_shared_generator() -> None:
     for sampler in SAMPLERS:
         samples(lab, sampler=sampler, eta=0.5 if sampler == "ddim" else 0)
     lab.quality(50)
-    lab.loss_by_timestep()
+    lab.now().loss_by_timestep()
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -369,7 +369,7 @@ def test_several_threads_may_use_one_lab() -> None:
         lambda _: losses(lab, 3),
         lambda k: samples(lab, 30, seed=k),
         lambda k: samples(lab, 30, seed=k, exact=True, guidance_scale=2.0),
-        lambda _: lab.loss_by_timestep(20, 5),
+        lambda _: lab.now().loss_by_timestep(20, 5),
         lambda k: lab.rewind(k),
         lambda _: lab.to_bytes(),
         turn,

@@ -30,6 +30,7 @@ from playground.toy.live import (
     warm_up,
 )
 from playground.toy.network import NetworkConfig
+from tests.toy.fields import field_of
 
 SMALL = ToyConfig(n_points=300, network=NetworkConfig(width=16, depth=2, fourier_features=8))
 SHORT = dataclasses.replace(SETTINGS, preview_points=40, max_training_steps=30)
@@ -136,7 +137,7 @@ def test_a_study_fits_together(lab: ToyLab) -> None:
     assert seen.field_t.tolist() == levels
     assert seen.exact is not None
     assert seen.learned.shape == seen.exact.shape == (FIELD_LEVELS, FIELD_GRID**2, 2)
-    assert torch.equal(seen.learned[3], lab.field(levels[3], FIELD_GRID).learned)
+    assert torch.equal(seen.learned[3], field_of(lab.now(), levels[3], FIELD_GRID).learned)
     assert studied(lab, 5).exact is None
 
 
@@ -170,18 +171,18 @@ def test_a_lab_at_rest_is_drawn_in_the_steps_asked_for_up_to_a_limit(lab: ToyLab
 
 def test_the_ruler_measures_against_fresh_data_and_notices_new_ones(lab: ToyLab) -> None:
     meter = DistanceMeter(200)
-    distance, floor = meter.measure(lab.now(), lab.fresh(200, 50))
+    distance, floor = meter.measure(lab.now(), lab.now().fresh(200, 50))
     assert 0 < floor < 0.15
     assert distance < 2 * floor, "data are as far from data as data are"
-    far, same_floor = meter.measure(lab.now(), lab.fresh(200, 50) + 1)
+    far, same_floor = meter.measure(lab.now(), lab.now().fresh(200, 50) + 1)
     assert same_floor == floor
     # A shift by (1, 1) is one of √2 along itself, and on average over all directions the root of half its square.
     assert far == pytest.approx(1, abs=3 * floor)
-    assert meter.measure(lab.now(), lab.fresh(200, 50)) == (distance, floor)
+    assert meter.measure(lab.now(), lab.now().fresh(200, 50)) == (distance, floor)
     lab.update(dataset="heart")
-    assert meter.measure(lab.now(), lab.fresh(200, 50))[1] != floor
-    single = sliced_wasserstein(lab.fresh(200, 50), lab.fresh(200, 0), 64)
-    assert meter.measure(lab.now(), lab.fresh(200, 50))[0] == pytest.approx(single, rel=0.7)
+    assert meter.measure(lab.now(), lab.now().fresh(200, 50))[1] != floor
+    single = sliced_wasserstein(lab.now().fresh(200, 50), lab.now().fresh(200, 0), 64)
+    assert meter.measure(lab.now(), lab.now().fresh(200, 50))[0] == pytest.approx(single, rel=0.7)
 
 
 def test_warming_up_trains_no_one_elses_lab(lab: ToyLab) -> None:

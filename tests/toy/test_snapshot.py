@@ -13,6 +13,7 @@ from playground.diffusion.exact import ExactDenoiser
 from playground.diffusion.prediction import PREDICTIONS, Prediction, target, to_eps
 from playground.toy import LabError, ToyConfig, ToyLab
 from playground.toy.data import DataError, make_cloud
+from tests.toy.fields import field_of
 from tests.toy.labs import SMALL, TRIANGLE, losses, samples, standard
 
 # ---- The score field
@@ -24,7 +25,7 @@ def test_the_exact_field_is_the_gradient_of_the_log_density(schedule: str) -> No
     exact, points, h = ExactDenoiser(standard(lab)), lab.cloud.points.double(), 1e-5
     std = (points - points.mean(0)).square().mean().sqrt()
     for t in (150, 500, 999):
-        field = lab.field(t, grid=7)
+        field = field_of(lab.now(), t, grid=7)
         assert field.points.shape == field.exact.shape == field.learned.shape == (49, 2)
         ratio = float(lab.schedule.sigmas[t] / lab.schedule.alphas[t])
         alpha, sigma = 1 / math.hypot(1, ratio), ratio / math.hypot(1, ratio)
@@ -40,16 +41,16 @@ def test_the_exact_field_is_the_gradient_of_the_log_density(schedule: str) -> No
 def test_the_lattice_runs_row_by_row_from_the_lower_left_over_the_window() -> None:
     lab = ToyLab(SMALL)
     x, y, half = lab.now().window
-    points = lab.field(10, grid=3).points
+    points = field_of(lab.now(), 10, grid=3).points
     expected = [(x + i * half, y + j * half) for j in (-1, 0, 1) for i in (-1, 0, 1)]
     torch.testing.assert_close(points, torch.tensor(expected))
     assert ((lab.cloud.points - torch.tensor([x, y])).abs() < half).all(), "the window shows all the data"
     for grid in (1, 65):
         with pytest.raises(LabError, match="grid"):
-            lab.field(10, grid=grid)
+            field_of(lab.now(), 10, grid=grid)
     for t in (-1, 1000):
         with pytest.raises(LabError, match="999"):
-            lab.field(t)
+            field_of(lab.now(), t)
 
 
 # Root mean square of learned minus exact, in units of the noise, where the density is above a tenth of its peak.
@@ -57,7 +58,7 @@ def test_the_lattice_runs_row_by_row_from_the_lower_left_over_the_window() -> No
 @pytest.mark.parametrize(("t", "limit"), [(300, 0.28), (500, 0.07), (700, 0.025)])
 def test_the_learned_field_is_the_exact_one_where_the_data_are(trained: ToyLab, t: int, limit: float) -> None:
     def error(lab: ToyLab) -> float:
-        field = lab.field(t)
+        field = field_of(lab.now(), t)
         alpha = float(lab.schedule.alphas[t])
         x = (field.points - lab.mean) / lab.std
         density = ExactDenoiser(standard(lab)).log_density(x.double(), alpha, math.sqrt(1 - alpha**2)).exp()
@@ -76,16 +77,16 @@ def test_many_fields_are_each_field() -> None:
     fields = zip(now.learned_fields([5, 700], 6), now.exact_fields([5, 700], 6), strict=True)
     for t, (learned, exact) in zip((5, 700), fields, strict=True):
         assert learned.shape == exact.shape == (36, 2)
-        assert torch.equal(learned, lab.field(t, 6).learned)
-        assert torch.equal(exact, lab.field(t, 6).exact)
+        assert torch.equal(learned, field_of(lab.now(), t, 6).learned)
+        assert torch.equal(exact, field_of(lab.now(), t, 6).exact)
 
 
 def test_the_field_is_of_the_class_to_draw() -> None:
     lab = ToyLab(SMALL.changed(dataset="two_moons", conditional=True))
     losses(lab, 60)
-    every = lab.field(600, 5)
+    every = field_of(lab.now(), 600, 5)
     assert lab.update(label=1, guidance_scale=1.5) == "live"
-    now, field, x = lab.now(), lab.field(600, 5), (every.points - lab.mean) / lab.std
+    now, field, x = lab.now(), field_of(lab.now(), 600, 5), (every.points - lab.mean) / lab.std
     alpha, sigma = now._level(600)
     x_t = x / float(lab.schedule.scales[600])
     one = torch.ones(25, dtype=torch.int64)
@@ -115,13 +116,13 @@ def test_a_snapshot_does_not_change() -> None:
     lab = ToyLab(SMALL)
     losses(lab, 5)
     now = lab.now()
-    x, field, loss = now.sample(20).x, now.field(300, 4), now.loss_by_timestep(10, 4)
+    x, field, loss = now.sample(20).x, field_of(now, 300, 4), now.loss_by_timestep(10, 4)
     losses(lab, 5)
     lab.update(schedule="linear", timesteps=50)
     lab.update(dataset="heart", **{"network.width": 8})
     assert (now.step, now.run, lab.run) == (5, 1, 2)
     assert torch.equal(now.sample(20).x, x)
-    assert torch.equal(now.field(300, 4).learned, field.learned)
+    assert torch.equal(field_of(now, 300, 4).learned, field.learned)
     assert torch.equal(now.loss_by_timestep(10, 4).loss, loss.loss)
     with pytest.raises(dataclasses.FrozenInstanceError):
         now.step = 6  # type: ignore[misc]
@@ -157,7 +158,7 @@ def squared_errors(lab: ToyLab, t: Tensor, n: int) -> tuple[np.ndarray, np.ndarr
 def test_the_floor_is_the_exact_denoisers_loss(prediction: str, conditional: bool) -> None:
     lab = ToyLab(SMALL.changed(conditional=conditional, **{"training.prediction": prediction}))
     n, bins = 2000, 7
-    by_timestep = lab.loss_by_timestep(n, bins)
+    by_timestep = lab.now().loss_by_timestep(n, bins)
     assert by_timestep.t.tolist() == [0, 166, 333, 500, 666, 832, 999]
     errors, expected = squared_errors(lab, by_timestep.t, n)
     np.testing.assert_allclose(by_timestep.floor.numpy(), expected.mean(1), rtol=1e-3, atol=1e-6)
@@ -186,26 +187,29 @@ def test_the_loss_is_the_mean_squared_error(prediction: Prediction, conditional:
 
 
 def test_a_trained_network_comes_close_to_the_floor(trained: ToyLab) -> None:
-    by_timestep = trained.loss_by_timestep(n=2000, bins=8)
+    by_timestep = trained.now().loss_by_timestep(n=2000, bins=8)
     # At t = 0 only a network that knows all points by heart would: measured 4.6, then 1.08 and at most 1.04.
     assert (by_timestep.loss[1:] < 1.2 * by_timestep.floor[1:]).all()
-    untrained = ToyLab().loss_by_timestep(n=2000, bins=8)
+    untrained = ToyLab().now().loss_by_timestep(n=2000, bins=8)
     assert torch.equal(untrained.floor, by_timestep.floor)
     assert (untrained.loss[:4] > 1.1 * untrained.floor[:4]).all()
 
 
 def test_the_floor_follows_the_knobs() -> None:
+    def floor(lab: ToyLab) -> torch.Tensor:
+        return lab.now().loss_by_timestep(20, 4).floor
+
     lab = ToyLab(SMALL)
     for k in range(100):
-        lab.now().loss_floor(20, 4)
+        floor(lab)
         place = id(lab.schedule)
         for timesteps in range(300 + 7 * k, 304 + 7 * k):  # until a schedule gets the first one's place in memory
             lab.update(timesteps=timesteps)
             if id(lab.schedule) == place:
-                assert torch.equal(lab.now().loss_floor(20, 4), ToyLab(lab.config).now().loss_floor(20, 4))
+                assert torch.equal(floor(lab), floor(ToyLab(lab.config)))
     for changes in ({"training.prediction": "x0"}, {"dataset": "heart"}, {"schedule": "linear"}):
         lab.update(**changes)
-        assert torch.equal(lab.now().loss_floor(20, 4), ToyLab(lab.config).now().loss_floor(20, 4))
+        assert torch.equal(floor(lab), floor(ToyLab(lab.config)))
 
 
 # ---- Quality, fresh data, own points
@@ -217,24 +221,24 @@ def rows(points: Tensor) -> set[tuple[float, ...]]:
 
 def test_fresh_data_are_new_draws_of_the_same_law() -> None:
     lab = ToyLab(SMALL)
-    fresh = lab.fresh(1000, 0)
+    fresh = lab.now().fresh(1000, 0)
     assert fresh.shape == (1000, 2)
     assert lab.cloud.support is not None
     assert lab.cloud.support(fresh).all()
-    assert torch.equal(fresh, lab.fresh(1000, 0))
-    assert not torch.equal(fresh, lab.fresh(1000, 1))
+    assert torch.equal(fresh, lab.now().fresh(1000, 0))
+    assert not torch.equal(fresh, lab.now().fresh(1000, 1))
     assert not rows(fresh) & rows(lab.cloud.points), "training has seen none of them"
-    assert ToyLab(SMALL.changed(seed=2**32 - 1)).fresh(5, 3).shape == (5, 2)
+    assert ToyLab(SMALL.changed(seed=2**32 - 1)).now().fresh(5, 3).shape == (5, 2)
 
 
 def test_of_own_points_fresh_is_a_draw_with_replacement() -> None:
     points = make_cloud("heart", 50, 0).points
     lab = ToyLab(ToyConfig(points=points))
-    draw = lab.fresh(50, 0)
+    draw = lab.now().fresh(50, 0)
     assert rows(draw) < rows(points)
-    assert torch.equal(draw, lab.fresh(50, 0))
-    assert not torch.equal(draw, lab.fresh(50, 1))
-    many = torch.cdist(lab.fresh(50_000, 1), points).argmin(1)
+    assert torch.equal(draw, lab.now().fresh(50, 0))
+    assert not torch.equal(draw, lab.now().fresh(50, 1))
+    many = torch.cdist(lab.now().fresh(50_000, 1), points).argmin(1)
     counts = torch.bincount(many, minlength=50)
     assert ((counts - 1000) ** 2 / 1000).sum() < 99, "chi-squared, 49 degrees of freedom, level 3e-5"
 
@@ -271,8 +275,8 @@ def test_own_points_are_learned(points: Any) -> None:
     near, far = (torch.cdist(s, lab.cloud.points).amin(1).median() for s in (x, before))
     assert near < 0.5 * far
     lab.now().window  # noqa: B018 (it can be drawn)
-    lab.field(500, 4)
-    lab.loss_by_timestep(8, 3)
+    field_of(lab.now(), 500, 4)
+    lab.now().loss_by_timestep(8, 3)
 
 
 def test_labelled_points_of_ones_own_are_learned_by_class() -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from playground.diffusion.diffusers_schedulers import import_diffusers
 from playground.stable_diffusion.digits.pictures import SIZE
-from playground.stable_diffusion.digits.words import POSITIONS, make_tokenizer
+from playground.stable_diffusion.digits.words import POSITIONS
 
 FOLDER = Path(__file__).resolve().parents[3] / "assets" / "tiny-stable-diffusion"
 WIDTH = 96  # of the text encoder
@@ -84,24 +84,6 @@ def make_scheduler() -> Any:
         set_alpha_to_one=False,
         steps_offset=1,
     )
-
-
-def make_pipeline(seed: int = 0) -> Any:
-    """A StableDiffusionPipeline of these parts, weights as they are before training."""
-    diffusers = import_diffusers("StableDiffusionPipeline")
-    tokenizer = make_tokenizer()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return diffusers.StableDiffusionPipeline(
-            vae=make_vae(),
-            text_encoder=make_text_encoder(tokenizer),
-            tokenizer=tokenizer,
-            unet=make_unet(),
-            scheduler=make_scheduler(),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
 
 
 def _quiet_at_first(network: Any) -> Any:

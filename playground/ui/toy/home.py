@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
@@ -12,7 +12,7 @@ import gradio as gr
 from playground.diffusion.sampling import SAMPLERS
 from playground.fair_lock import COMPUTE_LOCK, in_turns
 from playground.refusal import Refusal
-from playground.sessions import Gone, Sessions
+from playground.sessions import Gone, Sessions, Visitor
 from playground.toy import LabError, ToyConfig, ToyLab
 from playground.ui.shared.notices import QUIET, Update, file_message, notice
 from playground.ui.toy.explain import recipe_code
@@ -79,6 +79,30 @@ class ToyHome:
             self.files: file_message(f"toy-lab-samples-step-{lab.step}.csv", text.getvalue().encode()),
             self.word: notice(f"{TAKE_HOME_SAMPLES:,} samples at step {lab.step:,}, seed 0."),
         }
+
+
+class QualityPart:
+    """Measures how good the samples are; `visitor_of` finds the visitor."""
+
+    def __init__(self, visitor_of: Callable[[gr.Request], Visitor]) -> None:
+        self.visitor_of = visitor_of
+        with gr.Row():
+            self.measure = gr.Button("Measure quality", size="sm")
+            self.stop = gr.Button("Stop measuring", size="sm")
+
+    def wire(self, word: gr.HTML) -> None:
+        """What was measured is said in `word`."""
+        measuring = self.measure.click(self._measure, outputs=[word], **LONG)
+        stopped = self.stop.click(lambda: None, cancels=[measuring], queue=False, **QUIET)
+        # In the queue, behind what the run had said already: the last word is this one.
+        stopped.then(lambda: notice("Stopped."), outputs=[word], **ASIDE)
+
+    def _measure(self, request: gr.Request) -> Iterator[str]:
+        try:
+            for words in quality_in_words(self.visitor_of(request).lab):
+                yield notice(words)
+        except Refusal as refusal:
+            yield notice(str(refusal), wrong=True)
 
 
 def quality_in_words(lab: ToyLab) -> Iterator[str]:

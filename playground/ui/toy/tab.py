@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import gradio as gr
 from playground.diffusion.sampling import SAMPLERS, SamplingConfig
 from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig
 from playground.refusal import Refusal
-from playground.sessions import FullHouse, Gone, Sessions, Visitor
+from playground.sessions import Gone, Sessions, Visitor
 from playground.settings import SETTINGS
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
 from playground.toy.config import preset_of
@@ -22,7 +22,7 @@ from playground.ui.shared.component import channel
 from playground.ui.shared.knobs import NOTHING, OWN, Control, Knob
 from playground.ui.shared.notices import MATHS, QUIET, Update, lay_out_code, notice
 from playground.ui.toy.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
-from playground.ui.toy.home import LONG, ToyHome, quality_in_words
+from playground.ui.toy.home import QualityPart, ToyHome
 from playground.ui.toy.knobs import GROUPS, KNOBS
 from playground.ui.toy.stage import pack_frame, pack_scene, toy_stage
 from playground.ui.toy.training import ASIDE, ToyTraining, idle, still
@@ -60,8 +60,8 @@ class ToyTab:
                 )
                 self.notices["Recipe"] = gr.HTML(notice(PRESETS["fast"].about), elem_classes="pg-notice")
                 for name in GROUPS:
-                    is_open = name in ("Data", "Learning")
-                    with gr.Accordion(name, open=is_open, elem_classes="pg-group") as self.groups[name]:
+                    with gr.Accordion(name, open=name in ("Data", "Learning"), elem_classes="pg-group") as group:
+                        self.groups[name] = group
                         self._lay_out_group(name)
         with gr.Accordion("How it works", open=False, elem_id="how") as self.how, gr.Tabs() as self.how_tabs:
             for title, text in HOW_IT_WORKS.items():
@@ -79,13 +79,10 @@ class ToyTab:
         if name == "Data":
             self.upload = gr.UploadButton("Upload points (.csv, .npy)", type="filepath", size="sm")
         if name == "Sampling":
-            with gr.Row():
-                self.measure = gr.Button("Measure quality", size="sm")
-                self.stop = gr.Button("Stop measuring", size="sm")
+            self.quality = QualityPart(self._visitor)
         self.notices[name] = gr.HTML("", elem_classes="pg-notice")
         self.links[name] = gr.Button("How it works", size="sm", elem_classes="pg-link")
-        rare = [k for k in GROUPS[name] if k.more]
-        if rare:
+        if rare := [k for k in GROUPS[name] if k.more]:
             with gr.Accordion("more", open=False, elem_classes="pg-more"):
                 for knob in rare:
                     self.controls[knob.path] = knob.component(config)
@@ -102,9 +99,10 @@ class ToyTab:
         self.upload.upload(self._upload, [self.upload], everything, **ASIDE)
         self.home.restore.upload(self._restore, [self.home.restore], everything, **ASIDE)
         for group, link in self.links.items():
-            link.click(self._explaining(EXPLAINS[group]), outputs=[self.how, self.how_tabs], queue=False, **QUIET).then(
-                fn=None, js="() => document.getElementById('how').scrollIntoView()"
+            opened = link.click(
+                self._explaining(EXPLAINS[group]), None, [self.how, self.how_tabs], queue=False, **QUIET
             )
+            opened.then(fn=None, js="() => document.getElementById('how').scrollIntoView()")
         for group, members in GROUPS.items():
             for knob in members:
                 control = self.controls[knob.path]
@@ -114,10 +112,7 @@ class ToyTab:
                 control.input(turn, trigger_mode="always_last", **raw)
                 if isinstance(control, gr.Slider):  # let go of: now a refused number has to give way
                     control.release(self._turning(knob, group, dragged=False), trigger_mode="multiple", **raw)
-        measuring = self.measure.click(self._measure, outputs=[self.notices["Sampling"]], **LONG)
-        stopped = self.stop.click(lambda: None, cancels=[measuring], queue=False, **QUIET)
-        # In the queue, behind what the run had said already: the last word is this one.
-        stopped.then(lambda: notice("Stopped."), outputs=[self.notices["Sampling"]], **ASIDE)
+        self.quality.wire(self.notices["Sampling"])
 
     # --- what the page shows -------------------------------------------------------------------------------------
 
@@ -217,7 +212,7 @@ class ToyTab:
 
         try:
             visitor = self.sessions.visitor(str(request.session_hash))
-        except FullHouse as refusal:
+        except Refusal as refusal:
             return {self.news: idle(str(refusal))}
         shown = self._attempt(request, "Recipe", begin)
         return shown if self.scene in shown else {**self._show(visitor, "Recipe", ""), **shown}
@@ -305,10 +300,3 @@ class ToyTab:
             return f"Opened: step {visitor.lab.step:,}."
 
         return self._attempt(request, "Home", use)
-
-    def _measure(self, request: gr.Request) -> Iterator[str]:
-        try:
-            for words in quality_in_words(self._visitor(request).lab):
-                yield notice(words)
-        except Refusal as refusal:
-            yield notice(str(refusal), wrong=True)

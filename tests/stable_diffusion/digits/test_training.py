@@ -14,7 +14,7 @@ from playground.stable_diffusion.digits.clip import RECIPE as CLIP
 from playground.stable_diffusion.digits.clip import TinyClip, contrast, load_clip, train_clip
 from playground.stable_diffusion.digits.judge import NOTHING, shares, single_scenes, truth
 from playground.stable_diffusion.digits.pictures import Writer
-from playground.stable_diffusion.digits.pipeline import make_pipeline, make_vae
+from playground.stable_diffusion.digits.pipeline import make_vae
 from playground.stable_diffusion.digits.preview import RECIPE as PREVIEW
 from playground.stable_diffusion.digits.preview import load_preview, train_preview
 from playground.stable_diffusion.digits.run import RunError
@@ -23,6 +23,7 @@ from playground.stable_diffusion.digits.unet import level_weights, train_unet
 from playground.stable_diffusion.digits.vae import LATENT_NOISE, train_vae, whiten
 from playground.stable_diffusion.digits.vae import RECIPE as VAE
 from playground.stable_diffusion.digits.words import Scene, held_out, make_tokenizer
+from tests.stable_diffusion.tiny import make_pipeline
 
 
 def short(recipe, steps, batch_size=8):

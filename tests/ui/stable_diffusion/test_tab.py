@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +14,6 @@ from playground.diffusion.sampling import SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.settings import SETTINGS
 from playground.stable_diffusion import RequestError, StableDiffusionLab, models
-from playground.stable_diffusion.device_queue import DEVICE_QUEUES
 from playground.stable_diffusion.generation import OutOfMemory
 from playground.stable_diffusion.models import CATALOGUE
 from playground.ui.stable_diffusion import models as stable_diffusion_models
@@ -52,36 +50,6 @@ def test_two_prompts_take_turns_on_the_same_noise(tab: StableDiffusionTab) -> No
     assert np.abs(steps[-1][1]["images"] - steps[-2][1]["images"]).max() > 0
 
 
-def test_stop_keeps_what_is_there(tab: StableDiffusionTab) -> None:
-    request = page(tab)
-    kinds = []
-    for update in tab._draw(request, event(mode="one"), *said(steps=50, images=1)):
-        if tab.stage in update:
-            message = unpack(update[tab.stage])[0]
-            kinds.append(message["kind"])
-            if message["kind"] == "step" and message["index"] == 2:
-                tab._stop(request)
-    assert kinds == ["begin", "step", "step", "step", "end"]
-    assert message["steps"] == [3]
-    assert "Stopped at step 2 of 51" in message["status"]
-    assert tab.sessions.known(request.session_hash).stable_diffusion.gallery == []
-
-
-def test_stop_ends_a_wish_whose_model_is_still_loading(
-    tab: StableDiffusionTab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    request = page(tab)
-    monkeypatch.setattr(models, "_IN_MEMORY", {})
-    updates = tab._draw(request, event(mode="one"), *said(**QUICK))
-    seen = [next(updates)]
-    tab._stop(request)
-    seen += updates
-    assert told(tab, seen) == []
-    assert news(tab, seen)[-1]["status"] == "Stopped."
-    assert news(tab, seen)[-1]["drawing"] is False
-    assert told(tab, tab._draw(request, event(mode="one"), *said(**QUICK)))[-1]["kind"] == "end"
-
-
 def test_a_model_that_made_room_comes_back_at_draw_alone(
     tab: StableDiffusionTab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,22 +68,6 @@ def test_who_draws_is_at_work(tab: StableDiffusionTab) -> None:
     assert visitor.at_work
     list(updates)
     assert not visitor.at_work
-
-
-def test_stop_of_a_page_that_is_gone_is_answered(tab: StableDiffusionTab) -> None:
-    request: Any = SimpleNamespace(session_hash="gone")
-    assert "Reload" in unpack(tab._stop(request)[tab.news])[0]["status"]
-
-
-def test_a_new_wish_ends_the_old_run(tab: StableDiffusionTab) -> None:
-    request = page(tab)
-    old = tab._draw(request, event(mode="one"), *said(steps=50, images=1))
-    for update in old:
-        if tab.stage in update and unpack(update[tab.stage])[0]["kind"] == "step":
-            break
-    new = told(tab, tab._draw(request, event(mode="one"), *said(**QUICK)))
-    assert new[-1]["kind"] == "end"
-    assert told(tab, old) == []
 
 
 def test_two_visitors_get_their_own(tab: StableDiffusionTab) -> None:
@@ -296,30 +248,6 @@ def test_the_first_picture_comes_by_itself(tab: StableDiffusionTab) -> None:
     request = SimpleNamespace(session_hash="the first")
     messages = told(tab, tab._ready(request, *said(**QUICK)))  # type: ignore[arg-type]
     assert [message["kind"] for message in messages][::6] == ["begin", "end"]
-
-
-def test_stop_is_noticed_while_waiting(tab: StableDiffusionTab) -> None:
-    entered, leave = threading.Event(), threading.Event()
-
-    def held() -> Iterator[int]:
-        entered.set()
-        leave.wait(60)
-        yield 0
-
-    other = threading.Thread(target=lambda: list(DEVICE_QUEUES["cpu"].run(held())))
-    other.start()
-    entered.wait()
-    try:
-        for mode, axes in (("one", {}), ("grid", {"x": ["seed", "1, 2"], "y": ["", ""]})):
-            request, heard = page(tab), []
-            for update in tab._draw(request, event(mode=mode, **axes), *said(**QUICK)):
-                heard += told(tab, [update])
-                if any("before yours" in str(each.get("status")) for each in news(tab, [update])):
-                    tab._stop(request)
-            assert [message["kind"] for message in heard] == ["begin", "end"]
-    finally:
-        leave.set()
-        other.join()
 
 
 def test_warming_up_loads_the_model(tab: StableDiffusionTab) -> None:
