@@ -1,7 +1,7 @@
 """A tiny CLIP: pictures and captions into one space, each beside its own. Radford et al. 2021.
 
-Its text encoder, frozen, is what the U-Net reads, as in Stable Diffusion. Learned together with the U-Net instead, it
-knows colours early and digits hardly ever: to tell a picture from others by its caption is the better teacher.
+Its text encoder, frozen, is what the U-Net reads, as in Stable Diffusion. Trained together with the U-Net instead, it
+learns colours early and digits hardly ever: telling a picture from others by its caption teaches more.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from playground.stable_diffusion.digits.run import Chance, Recipe, Training, Tra
 from playground.stable_diffusion.digits.words import draw_scene
 
 RECIPE = Recipe(steps=9_000, batch_size=16, learning_rate=2.5e-3, optimizer="muon")
-LATENT_NOISE = 0.06  # of the latents' standard deviation: the decoder learns to bear what the U-Net gets wrong
+LATENT_NOISE = 0.06  # of the latents' standard deviation: the decoder learns to tolerate the U-Net's errors
 KL_WEIGHT = 2e-6
 INK_WEIGHT = 6.0  # most of a picture is background
 L1_WEIGHT = 0.1

@@ -40,7 +40,7 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
         Knob(
             "steps",
             "steps",
-            "Into how many the way from noise is cut. How many U-Net calls they take stands below.",
+            "How many steps lead from noise to picture. The U-Net calls that they take stand below.",
             limits=(1, SETTINGS.max_denoising_steps, 1),
         ),
         Knob(
@@ -76,13 +76,13 @@ KNOBS = tuple(knob for knobs in GROUPS.values() for knob in knobs)
 
 @dataclass(frozen=True)
 class DrawSettings:
-    """All that the page's controls say."""
+    """Everything that the page's controls say."""
 
     model: str = "tiny"
     prompt: str = ""
     negative_prompt: str = ""
     seed: int = 0
-    lock: bool = True  # the seed stays as it is; else each Draw takes another
+    lock: bool = True  # keep the seed; otherwise each Draw takes another
     guidance_scale: float = 3.0
     steps: int = 20
     scheduler: str = "pndm"
@@ -96,7 +96,7 @@ class DrawSettings:
 
     @classmethod
     def of(cls, name: str) -> DrawSettings:
-        """Where the knobs stand when the model `name` of the catalogue is chosen."""
+        """The knobs' values when the model `name` of the catalogue is chosen."""
         default: Defaults = CATALOGUE[name].defaults
         return cls(
             model=name,
@@ -130,11 +130,11 @@ class DrawSettings:
 
     @property
     def turnable(self) -> list[Any]:
-        """What KNOBS say: all but the model, the words and the seed."""
+        """What KNOBS say: everything but the model, the prompts and the seed."""
         return [knob.value(self) for knob in KNOBS]
 
     def request(self, lab: StableDiffusionLab, prompt: str) -> Request:
-        """The run of `prompt`; where it is empty there is nothing to guide by, so without. Raises RequestError."""
+        """The run of `prompt`; an empty one is drawn without guidance, which needs words. Raises RequestError."""
         knobs = self.knobs | {"attention": self.attention}
         if not prompt.strip():
             knobs["guidance_scale"] = min(1.0, self.guidance_scale)

@@ -1,4 +1,4 @@
-// What Python sends (see diffusion.py): the model, a run as it is made, and news.
+// What Python sends (see stage.py): the model, a run as it is made, and news.
 
 let arriving = Promise.resolve();
 function take(text, use) { // one after the other: inflating takes a moment, and a small message must not overtake a large one
@@ -24,7 +24,7 @@ function current(run) {
 }
 
 function onBegin({ meta }) {
-  if (S.run && meta.id < S.run.id) return; // it was overtaken by a later wish
+  if (S.run && meta.id < S.run.id) return; // a later run has overtaken it
   if (!S.run || meta.id > S.run.id) canvas.dataset.runs = Number(canvas.dataset.runs) + 1;
   const slots = meta.slots.map((slot) => ({ ...slot, tokens: grouped(slot.tokens), steps: [] }));
   const grid = meta.grid && { ...meta.grid, cells: new Map() };

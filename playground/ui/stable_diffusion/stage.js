@@ -114,7 +114,7 @@ function wake() {
 
 // --- what visitors do ----------------------------------------------------------------------------------------------------
 
-function wish(more = {}) {
+function settings(more = {}) {
   const value = (name) => find(name).value, axes = S.mode === "grid" ? { x: [value(".pg-axis-x"), value(".pg-values-x")], y: [value(".pg-axis-y"), value(".pg-values-y")] } : {};
   return { mode: S.mode, second: S.mode === "two" ? value(".pg-second") : "", ...axes, ...more };
 }
@@ -126,7 +126,7 @@ function ask(event, data, text) {
 }
 
 const actions = {
-  draw() { if (S.model) ask("draw", wish(), "Starting …"); },
+  draw() { if (S.model) ask("draw", settings(), "Starting …"); },
   stop() { say("Stopping …"); trigger("stop", {}); },
   smaller() { find("[data-do=smaller]").hidden = true; trigger("smaller", {}); },
   to_noise() { scrub(0); }, to_data() { scrub(Infinity); },

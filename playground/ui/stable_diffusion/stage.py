@@ -1,9 +1,9 @@
 """The Stable Diffusion tab's stage: pictures, the diagram and the gallery, and what Python sends to it.
 
 A run arrives as this component's value, each message a string of `wire.pack`: *begin* (what is drawn), a *step* of each
-prompt or a *cell* of a grid as it is made, *end*. Of values that follow each other at once a page sees the last alone;
-where one got lost it asks, and *again* brings them all. The model, the words' tokens and news come through the channels
-that `stable_diffusion_channel` makes.
+prompt or a *cell* of a grid as it is made, *end*. Of values that follow each other at once, a page sees only the last;
+if it missed one it asks for it, and *again* brings them all. The model, the words' tokens and news come through the
+channels that `stable_diffusion_channel` makes.
 """
 
 from __future__ import annotations
@@ -207,13 +207,13 @@ def pack_end(run: int, status: str, *, wrong: bool = False, **meta: Any) -> str:
 
 
 def pack_again(messages: Sequence[str]) -> str:
-    """All messages of a run once more."""
+    """All messages of a run again."""
     return pack({"kind": "again", "messages": list(messages), "at": time.time_ns()})
 
 
 def pack_news(status: str | None = None, *, wrong: bool = False, **meta: Any) -> str:
     """What is going on, in words; `progress` (0 … 1), `drawing`, and whether a `smaller` setting is offered."""
-    said: dict[str, Any] = {"wrong": wrong, "at": time.time_ns(), **meta}  # the page hears of new values alone
+    said: dict[str, Any] = {"wrong": wrong, "at": time.time_ns(), **meta}  # a page is only told of values that are new
     return pack(said if status is None else {"status": status, **said})
 
 
@@ -258,5 +258,5 @@ def pack_painted(image: Tensor, step: int, steps: int, similarity: float) -> str
 
 
 def pack_word(status: str, wrong: bool = False) -> str:
-    """A word on CLIP's corner; whatever ran there has ended."""
+    """A message for CLIP's corner; the run there has ended."""
     return pack({"kind": "word", "status": status, "wrong": wrong, "at": time.time_ns()})

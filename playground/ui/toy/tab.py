@@ -99,10 +99,8 @@ class ToyTab:
         self.upload.upload(self._upload, [self.upload], everything, **ASIDE)
         self.home.restore.upload(self._restore, [self.home.restore], everything, **ASIDE)
         for group, link in self.links.items():
-            opened = link.click(
-                self._explaining(EXPLAINS[group]), None, [self.how, self.how_tabs], queue=False, **QUIET
-            )
-            opened.then(fn=None, js="() => document.getElementById('how').scrollIntoView()")
+            done = link.click(self._explaining(EXPLAINS[group]), None, [self.how, self.how_tabs], queue=False, **QUIET)
+            done.then(fn=None, js="() => document.getElementById('how').scrollIntoView()")
         for group, members in GROUPS.items():
             for knob in members:
                 control = self.controls[knob.path]
