@@ -34,6 +34,15 @@ def source(*parts: Any) -> str:
     return "\n\n".join(textwrap.dedent(inspect.getsource(part)).rstrip() for part in parts)
 
 
+def samplers_source() -> str:
+    """The samplers that one can read, and what runs instead."""
+    said = (
+        "# To be read. What runs on this page is diffusers' class of each sampler; these functions take the same steps:\n"
+        "# equal to 1e-5 at every state, by test (DPM-Solver++ to 5e-5, as its class rounds to float32).\n\n"
+    )
+    return said + source(algorithms.ddpm, algorithms.ddim, algorithms.heun, algorithms.dpm_solver_2m)
+
+
 def lay_out_code(sources: dict[str, str]) -> None:
     """The folded part of a tab that shows the code that is running."""
     with gr.Accordion("The code that is running", open=False), gr.Tabs():
