@@ -10,7 +10,7 @@ from playground.diffusion.exact import ExactDenoiser, GaussianMixture
 from playground.diffusion.training import Trainer
 from playground.toy.config import ToyConfig
 from playground.toy.network import PointMLP
-from playground.ui.shared.notices import source
+from playground.ui.shared.notices import samplers_source, source
 
 # Which text belongs to which group of knobs
 EXPLAINS = {
@@ -93,6 +93,7 @@ samples where no data can be.
 RUNNING_CODE: dict[str, str] = {
     "Training": source(Trainer.step, training.draw_batch, training.draw_levels, training.Batch),
     "Network": source(PointMLP),
+    "Samplers": samplers_source(),
     "Sampling": source(sampling._diffusers, diffusers_schedulers.make_scheduler, sampling.guide),
     "Predictions": source(prediction.target, prediction.to_x0, prediction.to_eps),
     "Schedules": source(schedules.linear, schedules.cosine, schedules.karras, schedules.flow, schedules.NoiseSchedule),
