@@ -38,8 +38,8 @@ def source(*parts: Any) -> str:
 def samplers_source() -> str:
     """The samplers that one can read, and what runs instead."""
     said = (
-        "# To be read. What runs on this page is diffusers' class of each sampler. These functions take the same steps,\n"
-        "# equal to 1e-5 at every state, by test (DPM-Solver++ to 5e-5, as its class rounds to float32).\n\n"
+        "# To be read. What runs on this page is diffusers' class of each sampler. These functions take the same\n"
+        "# steps, equal to 1e-5 at every state, by test (DPM-Solver++ to 5e-5, as its class rounds to float32).\n\n"
     )
     return said + source(algorithms.ddpm, algorithms.ddim, algorithms.heun, algorithms.dpm_solver_2m)
 
