@@ -1,4 +1,4 @@
-"""An experiment as the query of a web address, so that a teacher can send it: only what differs from the default."""
+"""An experiment as the query of a web address, which a teacher can send; it holds what differs from the default."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ DEFAULTS = _flat(ToyConfig().to_dict())
 
 
 def to_query(config: ToyConfig) -> str:
-    """For example `?dataset=disc_grid&training.learning_rate=0.003`; empty for the default. Own points stay at home."""
+    """For example `?dataset=disc_grid&training.learning_rate=0.003`; empty for the default. Points are left out."""
     changed = {k: v for k, v in _flat(config.to_dict()).items() if v != DEFAULTS[k]}
     words = {k: v if isinstance(v, str) else json.dumps(v, separators=(",", ":")) for k, v in changed.items()}
     return f"?{urlencode(words)}" if words else ""
 
 
 def from_query(query: str) -> ToyConfig:
-    """The inverse of `to_query`; names that are not knobs (a server adds its own) are passed over.
+    """The inverse of `to_query`; names that are not knobs (servers add some) are ignored.
 
     Raises LabError.
     """
@@ -43,7 +43,7 @@ def from_query(query: str) -> ToyConfig:
             continue
         try:
             value = json.loads(word)
-        except (ValueError, RecursionError):  # a word; or a number, or a nest of brackets, that no knob has
+        except (ValueError, RecursionError):  # a word, or JSON too large or too deep for any knob
             value = word
         part, _, knob = name.rpartition(".")
         (config[part] if part else config)[knob] = value

@@ -1,4 +1,4 @@
-"""The optimiser against torch's own on weights laid out as torch makes them; its state in memory and in a file."""
+"""The optimiser against torch's, on weights in torch's default layout; its state in memory and in a file."""
 
 from __future__ import annotations
 

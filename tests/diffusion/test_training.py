@@ -1,4 +1,4 @@
-"""Algorithm 1 against brute force, and against the one denoiser that a line can be: a single Gaussian's."""
+"""Algorithm 1 against brute force, and against the one optimal denoiser that is linear, that of a single Gaussian."""
 
 import copy
 import math
@@ -26,7 +26,7 @@ SCHEDULE = make_schedule("cosine", 100)
 
 
 class Line(nn.Module):
-    """w x, remembering what it was asked: one weight, so a gradient step can be done by hand."""
+    """w x, recording its inputs: one weight, so that a gradient step can be done by hand."""
 
     def __init__(self, weight: float = 0.5) -> None:
         super().__init__()

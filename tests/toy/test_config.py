@@ -104,9 +104,9 @@ def test_every_field_goes_through_json() -> None:
 def test_missing_fields_are_the_defaults_and_the_points_stay_out() -> None:
     assert ToyConfig.from_dict({}) == ToyConfig()
     assert ToyConfig.from_dict({"network": {"width": 8}}).network == NetworkConfig(width=8)
-    own = ToyConfig(points=[[0.0, 0.0], [1.0, 1.0]])
-    assert "points" not in own.to_dict()
-    assert ToyConfig.from_dict(own.to_dict(), own.points) == own
+    with_points = ToyConfig(points=[[0.0, 0.0], [1.0, 1.0]])
+    assert "points" not in with_points.to_dict()
+    assert ToyConfig.from_dict(with_points.to_dict(), with_points.points) == with_points
     with pytest.raises(LabError):
         ToyConfig.from_dict({"points": [[0, 0], [1, 1]]})
 
@@ -307,7 +307,7 @@ def test_the_smallest_beta_leaves_every_sampler_something_to_divide_by(sampler: 
 # ---- Data
 
 
-def test_own_points_take_the_place_of_the_data_set() -> None:
+def test_user_points_replace_the_data_set() -> None:
     points = torch.tensor([[0.0, 0.0], [1.0, 0.5]])
     cloud = ToyConfig(points=points).make_cloud()
     assert torch.equal(cloud.points, points)

@@ -6,7 +6,7 @@ from playground.diffusion import diffusers_schedulers, sampling, training
 from playground.mnist import cold, generate, live
 from playground.mnist.lab import ForwardTable
 from playground.mnist.unet import Attention, Block, SmallUNet
-from playground.ui.shared.notices import source
+from playground.ui.shared.notices import samplers_source, source
 
 HOW_IT_WORKS: dict[str, str] = {
     "Forward and reverse": r"""
@@ -60,6 +60,7 @@ RUNNING_CODE: dict[str, str] = {
     "Network": source(SmallUNet, Block, Attention),
     "Training": source(training.Trainer.step, training.draw_batch, training.draw_levels, training.Batch),
     "Denoiser": source(sampling.network_denoiser, sampling.guide),
+    "Samplers": samplers_source(),
     "Sampling": source(sampling._diffusers, diffusers_schedulers.make_scheduler),
     "SDEdit, slerp": source(sampling.sample_from, sampling.slerp, generate.between_classes),
     "RePaint": source(generate._repaint),

@@ -6,7 +6,7 @@ from playground.diffusion import knot_schedules, schedules
 from playground.diffusion.diffusers_schedulers import make_scheduler, spaced_timesteps
 from playground.schedules import curves, drawn, learned, quality, reference, steps
 from playground.schedules import diffusers_export as bridges
-from playground.ui.shared.notices import source
+from playground.ui.shared.notices import samplers_source, source
 
 HOW_IT_WORKS: dict[str, str] = {
     "One table, many curves": r"""
@@ -70,6 +70,7 @@ RUNNING_CODE: dict[str, str] = {
     "Curves": source(schedules.NoiseSchedule, curves.curves, curves.density),
     "Drawn": source(drawn.knots_from_stroke, drawn.falling, knot_schedules.drawn),
     "Learned": source(learned.learn, learned.MonotoneNetwork, learned.Moments),
+    "Samplers": samplers_source(),
     "Steps": source(steps.where, spaced_timesteps, make_scheduler),
     "Quality": source(quality._measure, quality._point, reference.ends),
     "In diffusers": source(bridges.snippet, bridges.scheduler_config),

@@ -8,7 +8,7 @@ from typing import Any
 from playground.stable_diffusion import attention, clip_game, devices, generation, initial_latents, schedulers
 from playground.stable_diffusion.digits.pipeline import FOLDER
 from playground.stable_diffusion.digits.words import COLOUR_NAMES, DIGITS, held_out
-from playground.ui.shared.notices import source
+from playground.ui.shared.notices import samplers_source, source
 
 
 def _card(part: str) -> dict[str, Any]:
@@ -118,6 +118,7 @@ so what grows inside has to fit.
 RUNNING_CODE: dict[str, str] = {
     "The loop": source(generation.denoise),
     "Words": source(generation.encode),
+    "Samplers": samplers_source(),
     "Schedulers": source(schedulers.make, schedulers.level),
     "Initial latents": source(initial_latents.initial_latents, initial_latents.InitialLatents),
     "Attention": source(attention.RecordingProcessor, attention._probabilities),
