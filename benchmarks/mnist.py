@@ -31,8 +31,8 @@ from playground.diffusion.schedules import make_schedule
 from playground.diffusion.training import Trainer
 from playground.mnist.data import mnist
 from playground.mnist.judge import ImageQuality, draw_samples, judge, reads
-from playground.mnist.live_recipes import LIVE_14, LIVE_28, LiveRecipe
 from playground.mnist.networks import make_network
+from playground.mnist.recipes import LIVE_14, LIVE_28, LiveRecipe
 from playground.mnist.weights import ImageModel, load_model
 
 PARTS = ("speed", "quality", "live")

@@ -23,8 +23,8 @@ from playground.fair_lock import COMPUTE_LOCK, FairLock
 from playground.mnist.classifier import load_reader
 from playground.mnist.data import DIGITS, ImageDataError, ImageSet, mnist, to_bytes
 from playground.mnist.generate import GenerateError, Request
-from playground.mnist.live_recipes import LIVE_14, LIVE_28
 from playground.mnist.networks import NetworkConfig, make_network
+from playground.mnist.recipes import LIVE_14, LIVE_28
 from playground.mnist.weights import ImageModel
 from playground.settings import SETTINGS, Settings
 
