@@ -23,7 +23,7 @@ def figures() -> Iterator[tuple[str, Callable[[], object]]]:
     whole, seeds = ChartConfig(), count()  # a chart is remembered by its seed
 
     def tabulate(name: str) -> object:
-        return [curves(ScheduleConfig(name).make()) for _ in range(20)]
+        return [curves(ScheduleConfig(name).make()) for _ in range(100)]
 
     def land(sampler: str, times: int = 20) -> object:
         return [where(ScheduleConfig(), SamplingConfig(sampler, 20)) for _ in range(times)]
@@ -35,7 +35,7 @@ def figures() -> Iterator[tuple[str, Callable[[], object]]]:
         return list(measure(config))
 
     for name in SCHEDULES:
-        yield f"{name}: table and curves, 20 times", partial(tabulate, name)
+        yield f"{name}: table and curves, 100 times", partial(tabulate, name)
     for sampler in SAMPLERS:
         with suppress(SamplerError):  # Langevin has no steps on a schedule
             land(sampler, 1)
