@@ -1,6 +1,6 @@
 """This checkout beside an older commit of itself: the hot paths of both, in one run.
 
-Other work slows a shared machine down for minutes at a time. So the two take turns in fresh processes (before, after,
+Other work slows a shared machine down for minutes at a time. So the two alternate in fresh processes (before, after,
 after, before, …), what is compared is processor time on one thread, and a figure is the median over the rounds.
 """
 

@@ -81,7 +81,7 @@ class Live:
 
 
 def measure_speed(model: ImageModel, effort: Effort) -> Speed:
-    """Both in turns, so that whatever else the machine does slows both."""
+    """Both alternately, so that whatever else the machine does slows both."""
     network, generator = reference.make_network(), torch.Generator().manual_seed(0)
     labels = torch.arange(TIMED) % len(model.classes)
 

@@ -77,8 +77,8 @@ class Inside:
 def bare(loaded: Loaded, request: Request) -> torch.Tensor:
     """The same picture by diffusers' own pipeline."""
     pipeline = loaded.pipeline
-    own = pipeline.scheduler
-    pipeline.scheduler = schedulers.make(request.scheduler, own.config, request.steps)
+    original = pipeline.scheduler
+    pipeline.scheduler = schedulers.make(request.scheduler, original.config, request.steps)
     images: torch.Tensor = pipeline(
         request.prompt,
         num_inference_steps=request.steps,
@@ -89,12 +89,12 @@ def bare(loaded: Loaded, request: Request) -> torch.Tensor:
         generator=[torch.Generator().manual_seed(seed) for seed in request.seeds],
         output_type="pt",
     ).images
-    pipeline.scheduler = own
+    pipeline.scheduler = original
     return images.cpu()
 
 
 def measure_ways(loaded: Loaded, request: Request, repeats: int) -> Timing:
-    """The three ways in turn, `repeats` times each."""
+    """The three ways one after the other, `repeats` times."""
     device = loaded.plan.device
     clock = time.process_time if device == "cpu" else time.perf_counter
     lab, packed = StableDiffusionLab(loaded), 0

@@ -38,7 +38,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 SIZE = 28
 CHANNELS = (24, 32)
 T = 20  # the highest severity
-FIRST_BLUR, LAST_BLUR = 0.5, 16.0  # σ_1 and σ_T in pixels: after σ_T a digit's pixels spread by less than a grey level
+FIRST_BLUR, LAST_BLUR = 0.5, 16.0  # w_1 and w_T in pixels: after w_T a digit's pixels differ by less than a grey level
 BLOCKS = (2, 4, 7, 14, 28)  # pixels: grids of 14, 7, 4, 2 and at last 1
 FITTED_ON = 10_000  # digits that the start of a generation is fitted to
 TRAINING = dataclasses.replace(PLANNED, prediction="x0")  # uniform in the angle: every severity is as likely
@@ -76,19 +76,19 @@ class Degradation:
 
 
 def _blurs() -> Tensor:
-    """(T + 1, 28, 28): exp(-σ²/2 · L), L the second difference, reflected at the borders. This is Gaussian blur for
-    pixels (Lindeberg 1990): no weight is negative, and two in a row are one with σ² = σ_a² + σ_b².
+    """(T + 1, 28, 28): exp(-w²/2 · L), L the second difference, reflected at the borders. This is Gaussian blur for
+    pixels (Lindeberg 1990): no weight is negative, and two blurs in a row are one with w² = w_a² + w_b².
     """
     difference = torch.eye(SIZE, dtype=torch.float64).diff(dim=0)  # (27, 28): none across a border
     laplacian = difference.T @ difference
     widths = torch.zeros(T + 1, dtype=torch.float64)
-    widths[1:] = torch.logspace(math.log2(FIRST_BLUR), math.log2(LAST_BLUR), T, base=2)  # σ_s, as in §5.2
+    widths[1:] = torch.logspace(math.log2(FIRST_BLUR), math.log2(LAST_BLUR), T, base=2)  # w_s, as in §5.2
     return torch.linalg.matrix_exp(-0.5 * widths.square()[:, None, None] * laplacian)
 
 
 def _pixelations() -> Tensor:
-    """(T + 1, 28, 28): averages over blocks, each size of the one before, so that no state tells more than an earlier
-    one though 4 does not divide 7; evenly blended in between.
+    """(T + 1, 28, 28): averages over growing blocks, each taken of the averages before it, so that no state tells
+    more than an earlier one although 4 does not divide 7; evenly blended in between.
     """
     table = [torch.eye(SIZE, dtype=torch.float64)]
     for block in BLOCKS:

@@ -164,7 +164,7 @@ class Run:
 
 
 def parse(arguments: list[str]) -> tuple[Recipe, argparse.Namespace]:
-    """The command line as a recipe, and what only concerns this run."""
+    """The command line as a recipe, and the options that concern this run only."""
     parser = argparse.ArgumentParser(prog="python -m playground.mnist.train", description=__doc__)
     default = Recipe()
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; the same folder goes on")

@@ -127,8 +127,8 @@ def test_almost_only_the_brightness_is_left(kind: Kind) -> None:
 @pytest.mark.parametrize("severity", [1, 5, 10, 15, T])
 @pytest.mark.parametrize(("across", "down"), [(1, 0), (2, 3), (13, 1), (27, 27)])
 def test_blur_of_a_wave_is_the_same_wave_lower(severity: int, across: int, down: int) -> None:
-    """Cosines that fit reflecting borders are the heat equation's own: each falls by exp(-σ²(1 - cos ω)) (Lindeberg
-    1990, whose kernel has this transform), and σ grows evenly on a log scale.
+    """Cosines that fit reflecting borders are the heat equation's own: each falls by exp(-w²(1 - cos ω)) (Lindeberg
+    1990, whose kernel has this transform), and the width w grows evenly on a log scale.
     """
     sigma = 0.5 * (LAST_BLUR / 0.5) ** ((severity - 1) / (T - 1))
     place = torch.arange(SIZE, dtype=torch.float64) + 0.5
@@ -139,7 +139,7 @@ def test_blur_of_a_wave_is_the_same_wave_lower(severity: int, across: int, down:
 
 
 def test_blur_looks_like_a_sampled_gaussian() -> None:
-    """Away from the borders, at σ = 2 to 4, where sampling the bell curve is as good."""
+    """Away from the borders, at widths of 2 to 4, where sampling the bell curve is as good."""
     severity = 10
     sigma = 0.5 * (LAST_BLUR / 0.5) ** ((severity - 1) / (T - 1))
     point = torch.zeros(1, 1, SIZE, SIZE)
