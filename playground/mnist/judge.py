@@ -26,9 +26,8 @@ from playground.diffusion.sampling import SAMPLERS, SamplingConfig, sample, star
 from playground.diffusion.schedules import SCHEDULES, NoiseSchedule, make_schedule
 from playground.mnist.classifier import READ_AT_ONCE, load_reader
 from playground.mnist.data import mnist
-from playground.mnist.weights import ImageModel, load_model
+from playground.mnist.weights import ImageModel, load_model, write_card
 from playground.refusal import Refusal
-from playground.storage import write_atomically
 
 SAMPLED_AT_ONCE = 100
 MAX_NEIGHBOURS = 20
@@ -206,8 +205,7 @@ def main(arguments: list[str]) -> None:
     if options.json:
         print(json.dumps(report, indent=2))
     if options.write:
-        card = json.dumps(model.card | {"quality": report}, indent=2, ensure_ascii=False) + "\n"
-        write_atomically(options.model.with_suffix(".json"), card.encode())
+        write_card(options.model, model.card | {"quality": report})
 
 
 def describe(figures: dict[str, Any]) -> str:

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from playground.diffusion.diffusers_schedulers import import_diffusers
 from playground.diffusion.schedules import NoiseSchedule, make_schedule
+from playground.diffusion.training import TrainStep
 from playground.stable_diffusion.digits.pictures import Writer
 from playground.stable_diffusion.digits.pipeline import make_scheduler, make_unet
-from playground.stable_diffusion.digits.run import Chance, Recipe, RunError, Training, TrainStep, run
+from playground.stable_diffusion.digits.run import Chance, Recipe, Training, run
 from playground.stable_diffusion.digits.words import draw_caption, draw_scene
+from playground.training_run import RunError
 
 RECIPE = Recipe(steps=22_000, batch_size=32, learning_rate=1.5e-3, optimizer="muon", ema_decay=0.9995)
 UNSAID = 0.1  # of the captions are empty, so that guidance has something to lead away from

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from playground.diffusion.training import TrainStep
 from playground.stable_diffusion.digits.pictures import Writer
 from playground.stable_diffusion.digits.pipeline import LATENT_CHANNELS, make_vae
-from playground.stable_diffusion.digits.run import Chance, Recipe, Training, TrainStep, run
+from playground.stable_diffusion.digits.run import Chance, Recipe, Training, run
 from playground.stable_diffusion.digits.words import draw_scene
 
 RECIPE = Recipe(steps=9_000, batch_size=16, learning_rate=2.5e-3, optimizer="muon")

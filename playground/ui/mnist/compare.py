@@ -1,4 +1,4 @@
-"""Comparing in the MNIST tab: the same noise, two to four ways, side by side."""
+"""Comparisons in the MNIST tab: runs from the same noise, two to four of them side by side."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from playground.ui.shared.notices import Update, notice
 
 
 class Comparison:
-    """Lays out what is compared: `by` what, and which `values` of it; `button` begins. `session` finds the visitor's,
-    runs go to `path`.
+    """Lays out the choice of what to vary (`by`) and of its `values`; `button` starts the comparison. `session`
+    finds the visitor's, runs go to `path`.
     """
 
     def __init__(self, session: SessionOf, path: gr.HTML, news: gr.HTML) -> None:

@@ -138,8 +138,8 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
         Knob(
             "noise_levels",
             "noise levels",
-            "How levels are drawn in training: by angle, by σ, or by the schedule's t.",
-            (("angle, uniform", "angle"), ("ln σ, normal", "log_normal"), ("t, uniform", "uniform")),
+            "How levels are drawn in training: by angle, by ln(σ/α), or by the schedule's t.",
+            (("angle, uniform", "angle"), ("ln(σ/α), normal", "log_normal"), ("t, uniform", "uniform")),
             more=True,
         ),
         Knob(

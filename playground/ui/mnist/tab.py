@@ -36,7 +36,7 @@ DRAW: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mnis
 
 
 class MnistTab:
-    """The tab's components and events. `sessions` knows whose session is whose."""
+    """The tab's components and events. `sessions` finds each visitor's."""
 
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
@@ -109,7 +109,7 @@ class MnistTab:
             if path not in LIVE_KNOBS:
                 sampling.append(control.input(self._turned, trigger_mode="always_last", **asking))
         stopped = stage.stop(lambda: None, cancels=sampling, queue=False, **QUIET)
-        stopped.then(self._stopped, outputs=[self.news], **ASIDE)  # in the queue, behind what the run had said already
+        stopped.then(self._stopped, outputs=[self.news], **ASIDE)  # queued: it must come after the run's last message
         LiveTraining(self.sessions, stage, self.notices["Live training"], self.draws_with, knobs)
 
     # --- what the page shows -------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ class MnistTab:
         )
         said = f"Brought from Schedules: {config.title}, {SAMPLERS[sampling.sampler].title}."
         return {
-            # A blank more than what `_ready` sends: a tab not opened yet hears of new values only from then on.
+            # The line break makes it differ from what `_ready` sends: a tab that is opened later only hears of changes.
             self.scene: packed_scene(self._session(request), settings) + "\n",
             self.brought: json.dumps(config.to_dict()),
             self.controls["schedule"]: CUSTOM,
@@ -154,7 +154,7 @@ class MnistTab:
     def _generate(
         self, request: gr.Request, event: gr.EventData, by: Any, chosen: Any, *values: Any
     ) -> Iterator[Update]:
-        """Draw what the knobs say, with a word on progress; when it cannot be, why."""
+        """Draw what the knobs say, with reports of progress; where that is refused, the reason."""
         if event._data.get("mode") == "compare":
             yield from self.comparison.compare(request, by, chosen, *values)
             return
@@ -175,7 +175,7 @@ class MnistTab:
         steps: list[SampleStep] = []
         asked, begun = session.ask(), time.perf_counter()
         for steps in collected(job):
-            if session.asked != asked:  # another settings came meanwhile, and is at work on its own
+            if session.asked != asked:  # a newer request has taken over
                 return
             yield {self.news: pack_news("Drawing …", progress=(len(steps), job.total), sampling=True)}
         seconds = time.perf_counter() - begun
@@ -190,7 +190,7 @@ class MnistTab:
         yield {self.path: packed_run(session, path, job.title, seconds, slot=1, slots=2), self.news: done}
 
     def _turned(self, request: gr.Request, *values: Any) -> Iterator[Update]:
-        """A knob was turned: the images on their way into noise follow at once, then what was drawn is drawn anew."""
+        """A knob was turned: the forward process follows at once, then what was drawn is drawn anew."""
         try:
             session, settings = self._session(request), mnist_settings(values)
             job = work_on(session, settings)
@@ -239,7 +239,7 @@ class MnistTab:
 
 
 def warm_up() -> None:
-    """What the tab needs first, before anyone opens it."""
+    """Loads what the tab needs first, before anyone opens it."""
     with COMPUTE_LOCK.work():
         packed_first_run()
         MnistLab()

@@ -58,7 +58,7 @@ function yRange(name) { // on nice numbers, so that axes hardly ever move; in de
   const cards = good(), { log } = S.scene.meta.curves[name];
   if (name === "alphas_cumprod") return [-0.02, 1.04];
   if (name === "log_snr") { const [high, low] = levelRange(); return [low - 0.5, high + 0.5]; }
-  if (name === "alpha") return [1 - niceTop(Math.max(...cards.map((card) => most(card, "beta", 0.96)))), 1.0005];
+  if (name === "kept") return [1 - niceTop(Math.max(...cards.map((card) => most(card, "beta", 0.96)))), 1.0005];
   if (name === "density") { // a curve that stands still is a spike of hundreds: it leaves the picture rather than flatten all others
     const tops = cards.map((card) => most(card, name, 0.995)).sort((a, b) => a - b);
     return [0, niceTop(1.05 * Math.min(tops.at(-1), SPIKE * tops[(tops.length - 1) >> 1]))];

@@ -2,7 +2,7 @@
 const MOST_CARDS = 12;
 // Of the schedules, in the order in which they come; from the ninth on the lines are dotted. The warning's colour is last.
 const PALETTE = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#8c6d1f", "#6b7280", "#d55e00"];
-const PANELS = ["alphas_cumprod", "sigma", "log_snr", "posterior_variance", "weight_noise", "density"]; // at the start
+const PANELS = ["alphas_cumprod", "step_noise", "log_snr", "posterior_variance", "weight_noise", "density"]; // at the start
 const option = (value, text = value) => `<option value="${value}">${text}</option>`;
 
 const root = element.querySelector(".pg-lab");

@@ -1,8 +1,8 @@
 """The Schedules tab's stage: what Python sends to it, and the questions it asks without a queue.
 
 The browser keeps the schedules' curves, digits and clouds with their noise, and mixes, draws and scrubs by itself. A
-knob asks for its own schedule's curves alone (`read_curves`). What comes up is a stranger's: each answer is either what
-was asked for, or {"wrong": words for the visitor, "knob": the field at fault}.
+knob asks for its own schedule's curves alone (`read_curves`). Questions may come from anyone: each answer is either
+what was asked for, or {"wrong": words for the visitor, "knob": the field at fault}.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ SCRIPTS = (
 )
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 START = tuple(ScheduleConfig(name) for name in ("linear", "scaled_linear", "cosine", "karras"))
-MOST_SCHEDULES = 12  # side by side: more colours than that nobody tells apart
+MOST_SCHEDULES = 12  # side by side: nobody can tell more colours apart
 MOST_STROKE = 1_000  # points of a drawn curve
 SHOWN_POINTS = 500  # of a cloud
 SEED = 0  # of the digits and the noise that are shown
-LARGEST = 1e30  # float32 crosses to the browser: what is beyond counts as infinite there
+LARGEST = 1e30  # numbers reach the browser as float32: anything larger counts as infinite there
 DENOISERS = {"exact": "exact, of the cloud", "toy": "toy network, trained live", "mnist": "MNIST model"}
 SHOWN_SAMPLERS = tuple(name for name in SAMPLERS if not name.endswith("langevin"))  # Langevin's steps are no timesteps
 
@@ -81,15 +81,15 @@ def schedules_channel() -> gr.HTML:
 
 
 def _answering(answer: Callable[[Answer], Answer]) -> Callable[[Any], Answer]:
-    """`answer` for whatever comes from a browser; a refusal is an answer, too."""
+    """`answer` for whatever a browser sends; a refusal is an answer, too."""
 
     @wraps(answer)
-    def answered(wish: Any) -> Answer:
-        if not isinstance(wish, dict):
-            return {"wrong": "The page sent something that is no question. Reload it.", "knob": ""}
+    def answered(question: Any) -> Answer:
+        if not isinstance(question, dict):
+            return {"wrong": "The page sent a request that cannot be read. Reload it.", "knob": ""}
         try:
             with COMPUTE_LOCK.work():
-                return answer(wish)
+                return answer(question)
         except Refusal as refusal:
             return {"wrong": str(refusal), "knob": refusal.knob}
 
@@ -97,23 +97,23 @@ def _answering(answer: Callable[[Answer], Answer]) -> Callable[[Any], Answer]:
 
 
 @_answering
-def read_scene(wish: Answer) -> Answer:
+def read_scene(question: Answer) -> Answer:
     """What never changes, and the curves of the first schedules."""
     return {"scene": _scene(), "curves": [_packed_curves(config) for config in START]}
 
 
 @_answering
-def read_curves(wish: Answer) -> Answer:
+def read_curves(question: Answer) -> Answer:
     """The curves of `config`."""
-    return {"curves": _packed_curves(ScheduleConfig.from_dict(wish.get("config")))}
+    return {"curves": _packed_curves(ScheduleConfig.from_dict(question.get("config")))}
 
 
 @_answering
-def read_steps(wish: Answer) -> Answer:
+def read_steps(question: Answer) -> Answer:
     """Where the steps of `sampling` fall on each of `configs`; one that cannot be driven says why in its place."""
-    sampling = sampling_of(wish.get("sampling"))
+    sampling = sampling_of(question.get("sampling"))
     visits: list[Answer] = []
-    for config in configs_of(wish.get("configs")):
+    for config in configs_of(question.get("configs")):
         try:
             visits.append(dataclasses.asdict(where(config, sampling)))
         except (ScheduleError, SamplerError) as refusal:
@@ -122,20 +122,20 @@ def read_steps(wish: Answer) -> Answer:
 
 
 @_answering
-def read_stroke(wish: Answer) -> Answer:
+def read_stroke(question: Answer) -> Answer:
     """The schedule that `points` [[u, ᾱ], …] make, and in words what was changed to make them one."""
-    points = wish.get("points")
+    points = question.get("points")
     if not isinstance(points, list) or len(points) > MOST_STROKE:
         raise ScheduleError(f"A drawing has at most {MOST_STROKE} points. Draw it anew.", knob="knots")
     knots, words = knots_from_stroke(points)
-    config = dataclasses.replace(ScheduleConfig.from_dict(wish.get("config")), name="drawn", knots=knots)
+    config = dataclasses.replace(ScheduleConfig.from_dict(question.get("config")), name="drawn", knots=knots)
     return {"config": config.to_dict(), "words": words, "curves": _packed_curves(config)}
 
 
 @_answering
-def read_code(wish: Answer) -> Answer:
+def read_code(question: Answer) -> Answer:
     """`config` driven by `sampling`, in diffusers' words."""
-    config, sampling = ScheduleConfig.from_dict(wish.get("config")), sampling_of(wish.get("sampling"))
+    config, sampling = ScheduleConfig.from_dict(question.get("config")), sampling_of(question.get("sampling"))
     return {
         "snippet": snippet(config, sampling),
         "json": scheduler_config(config, sampling),
@@ -144,14 +144,14 @@ def read_code(wish: Answer) -> Answer:
 
 
 @_answering
-def read_files(wish: Answer) -> Answer:
+def read_files(question: Answer) -> Answer:
     """The curves of `configs` as text of a `kind`, csv or json."""
-    configs = configs_of(wish.get("configs"))
-    write = to_json if wish.get("kind") == "json" else to_csv
+    configs = configs_of(question.get("configs"))
+    write = to_json if question.get("kind") == "json" else to_csv
     return {"text": write(configs)}
 
 
-# --- what comes up ----------------------------------------------------------------------------------------------------
+# --- from the browser -------------------------------------------------------------------------------------------------
 
 
 def configs_of(values: Any) -> tuple[ScheduleConfig, ...]:
@@ -168,7 +168,7 @@ def sampling_of(values: Any) -> SamplingConfig:
     return SamplingConfig(**values)
 
 
-# --- what goes down ---------------------------------------------------------------------------------------------------
+# --- to the browser ---------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=256)  # a dragged knob comes back to where it was

@@ -1,6 +1,6 @@
 """The Schedules tab: schedules side by side, their curves and pictures, the quality chart, and diffusers' words.
 
-What needs no run is asked and answered without a queue (live/schedules.py). Here are the runs, and what is carried over
+What needs no run is asked and answered without a queue (stage.py). Here are the runs, and the schedules that are taken
 to other tabs.
 """
 
@@ -33,7 +33,7 @@ from playground.ui.shared.wire import pack
 TOLD_EVERY = 0.2  # seconds between two messages of a run
 LEARNING_STEPS = 400
 MOST_CHARTS = 4  # measured at a time
-MOST_LEARNERS = 8  # at a time, those included who wait for their turn
+MOST_LEARNERS = 8  # at a time, the waiting ones included
 UNITS = {"exact": "points", "toy": "points", "mnist": "digits"}
 
 
@@ -209,5 +209,5 @@ def _whole(value: Any) -> int:
 
 
 def warm_up() -> None:
-    """What the tab needs first, before anyone opens it."""
+    """Loads what the tab needs first, before anyone opens it."""
     read_scene({})

@@ -17,12 +17,12 @@ from playground.stable_diffusion.digits.pictures import Writer
 from playground.stable_diffusion.digits.pipeline import make_vae
 from playground.stable_diffusion.digits.preview import RECIPE as PREVIEW
 from playground.stable_diffusion.digits.preview import load_preview, train_preview
-from playground.stable_diffusion.digits.run import RunError
 from playground.stable_diffusion.digits.unet import RECIPE as UNET
 from playground.stable_diffusion.digits.unet import level_weights, train_unet
 from playground.stable_diffusion.digits.vae import LATENT_NOISE, train_vae, whiten
 from playground.stable_diffusion.digits.vae import RECIPE as VAE
 from playground.stable_diffusion.digits.words import Scene, held_out, make_tokenizer
+from playground.training_run import RunError
 from tests.stable_diffusion.tiny import make_pipeline
 
 
