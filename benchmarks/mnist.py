@@ -36,7 +36,7 @@ from playground.mnist.networks import make_network
 from playground.mnist.weights import ImageModel, load_model
 
 PARTS = ("speed", "quality", "live")
-SAMPLING = SamplingConfig("dpm++", 20)
+SAMPLING = SamplingConfig()
 SCHEDULE = make_schedule("cosine", 1000)
 TIMED = 16  # images: what the page shows at once
 GUIDANCE = 2.0

@@ -86,6 +86,13 @@ def scheduled() -> dict[str, Sampler]:
     return {name: row for name, row in SAMPLERS.items() if row.class_name}
 
 
+def named(text: str) -> str | None:
+    """The name in SAMPLERS of what somebody, or the web UI of AUTOMATIC1111, calls so; None where nothing is."""
+    text = text.strip().lower()
+    known = ((name, {name, row.title.lower(), *row.webui_names}) for name, row in scheduled().items())
+    return next((name for name, names in known if text in names), None)
+
+
 def with_knob(knob: str) -> str:
     """The titles of those that read this field of SamplingConfig."""
     return ", ".join(row.title for row in SAMPLERS.values() if knob in row.knobs)

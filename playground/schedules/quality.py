@@ -21,8 +21,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from playground.diffusion.knobs import check_types
 from playground.diffusion.diffusers_schedulers import make_scheduler
+from playground.diffusion.knobs import check_types
 from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig, sample
 from playground.diffusion.sampling_config import scheduled
 from playground.diffusion.schedule_config import ScheduleConfig

@@ -55,5 +55,11 @@ def where(config: ScheduleConfig, sampling: SamplingConfig) -> Visits:
     repeated = (False, *(a == b for a, b in pairwise(alphas.tolist())))
     history = tuple(row.history(k, calls) for k in range(calls))
     return Visits(
-        tuple(timesteps.tolist()), tuple(alphas.tolist()), tuple(sigmas.tolist()), repeated, history, row.forgotten, calls
+        tuple(timesteps.tolist()),
+        tuple(alphas.tolist()),
+        tuple(sigmas.tolist()),
+        repeated,
+        history,
+        row.forgotten,
+        calls,
     )

@@ -12,8 +12,6 @@ from playground.diffusion.diffusers_schedulers import scheduler_class
 from playground.diffusion.sampler import SamplerError
 from playground.diffusion.sampling_config import can_start, check_fewest, check_schedule, row_of
 
-DEFAULT_SCHEDULER = "pndm"  # Stable Diffusion 1.4's own
-
 
 def allowed(base_config: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of SAMPLERS that a model with this scheduler configuration can be sampled with."""
@@ -43,23 +41,25 @@ def make(name: str, base_config: Mapping[str, Any], steps: int, device: str | to
     return _built(name, base_config, steps, device)
 
 
-def _built(name: str, base_config: Mapping[str, Any], steps: int, device: str | torch.device = "cpu") -> Any:
+def options(name: str, base_config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the class's `from_config` is told besides the model's own configuration.
+
+    Both ends of the table are visited by a class that does so by default: a configuration saved from another class may
+    name that one's spacing instead. But a model trained to start at the very end says so, and is followed.
+    """
     row = row_of(name)
-    made = scheduler_class(row)
+    spacing = inspect.signature(scheduler_class(row).__init__).parameters.get("timestep_spacing")
+    both_ends = spacing is not None and spacing.default == "linspace"
+    follow = not both_ends or base_config.get("timestep_spacing") == "trailing"
+    return {**row.options, **({} if follow else {"timestep_spacing": "linspace"})}
+
+
+def _built(name: str, base_config: Mapping[str, Any], steps: int, device: str | torch.device = "cpu") -> Any:
     # `_use_default_values` would drop what the model's own scheduler had by default, and take another class's default.
     config = {key: value for key, value in base_config.items() if key != "_use_default_values"}
-    scheduler = made.from_config(config, **row.options, **_own_spacing(made, base_config))
+    scheduler = scheduler_class(row_of(name)).from_config(config, **options(name, base_config))
     scheduler.set_timesteps(steps, device=device)
     return scheduler
-
-
-def _own_spacing(made: Any, base_config: Mapping[str, Any]) -> dict[str, Any]:
-    """Both ends of the table are visited by a class that does so by default: a configuration saved from another class
-    may name that one's spacing instead. But a model trained to start at the very end says so, and is followed.
-    """
-    spacing = inspect.signature(made.__init__).parameters.get("timestep_spacing")
-    both_ends = spacing is not None and spacing.default == "linspace"
-    return {"timestep_spacing": "linspace"} if both_ends and base_config.get("timestep_spacing") != "trailing" else {}
 
 
 def _fits(scheduler: Any) -> bool:

@@ -61,7 +61,7 @@ RUNNING_CODE: dict[str, str] = {
     "Training": source(training.Trainer.step, training.draw_batch, training.draw_levels, training.Batch),
     "Denoiser": source(sampling.network_denoiser, sampling.guide),
     "Sampling": source(sampling._diffusers, diffusers_schedulers.make_scheduler),
-    "SDEdit, slerp": source(sampling.sample_from, sampling.slerp, generate.between_classes),
+    "SDEdit, slerp": source(sampling.sample_from, sampling.steps_from, sampling.slerp, generate.between_classes),
     "RePaint": source(generate._repaint),
     "Cold diffusion": source(cold.Degradation, cold.restore),
     "Teaching": source(live.LiveConfig.teach, live.LiveConfig.images),
