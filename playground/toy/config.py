@@ -57,12 +57,11 @@ class ToyConfig:
             object.__setattr__(self, "custom_schedule", ScheduleConfig.from_dict(self.custom_schedule).to_dict())
         schedule = self.make_schedule()
         object.__setattr__(self, "timesteps", len(schedule))
-        if schedule.zero_terminal_snr:
-            if self.training.prediction == "noise":
-                raise LabError(
-                    "With zero terminal SNR the last timestep is pure noise, and x̂0 = (x - σε̂)/α divides by α = 0. "
-                    "Predict v, x0 or the flow instead."
-                )
+        if schedule.zero_terminal_snr and self.training.prediction == "noise":
+            raise LabError(
+                "With zero terminal SNR the last timestep is pure noise, and x̂0 = (x - σε̂)/α divides by α = 0. "
+                "Predict v, x0 or the flow instead."
+            )
         self.sampling.check(self.timesteps, schedule.zero_terminal_snr)
 
     def make_schedule(self) -> NoiseSchedule:

@@ -36,8 +36,8 @@ def groups() -> dict[str, tuple[Knob, ...]]:
             Knob(
                 "guidance_scale",
                 "guidance scale (s)",
-                "1: no guidance; diffusers does not guide below. More follows the words, too much burns out. The paper's w "
-                "is s − 1.",
+                "1: no guidance; diffusers does not guide below. More follows the words, too much burns out. The "
+                "paper's w is s − 1.",
                 limits=(1, SETTINGS.max_guidance_scale, 0.5),
             ),
             Knob(
@@ -122,7 +122,7 @@ class DrawSettings:
 
     @classmethod
     def read(cls, values: Sequence[Any]) -> DrawSettings:
-        """From the page: model, prompt, negative prompt, seed, lock, then `all_knobs`. Raises RequestError and LabError."""
+        """From the page: model, prompt, negative prompt, seed, lock, then `all_knobs`. Raises Refusals."""
         model, prompt, negative_prompt, seed, lock, *turned = values
         if not isinstance(model, str) or model not in CATALOGUE:
             raise RequestError("Choose one of the models of the list.")
