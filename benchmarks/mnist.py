@@ -33,7 +33,7 @@ from playground.mnist.recipes import LIVE_14, LIVE_28, LiveRecipe
 from playground.mnist.weights import ImageModel, load_model
 
 PARTS = ("speed", "quality", "live")
-SAMPLING = SamplingConfig("dpm++", 20)
+SAMPLING = SamplingConfig()
 SCHEDULE = make_schedule("cosine", 1000)
 TIMED = 16  # images: what the page shows at once
 GUIDANCE = 2.0

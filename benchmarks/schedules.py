@@ -19,8 +19,9 @@ from benchmarks.against import compare
 from benchmarks.page import rows
 from benchmarks.stopwatch import Spent, spend
 from benchmarks.table import Figure, Report, make_parser
-from playground.diffusion.diffusers_schedulers import SCHEDULER_CLASSES, import_diffusers
+from playground.diffusion.diffusers_schedulers import import_diffusers
 from playground.diffusion.sampling import SAMPLERS
+from playground.diffusion.sampling_config import scheduled
 from playground.schedules.quality import POINTS, ChartConfig, ChartPoint, floor, measure, slope
 from playground.schedules.reference import ENDS
 
@@ -28,7 +29,6 @@ PARTS = ("chart", "page")
 FIRST_CURVE, ALL_CURVES = 2.0, 30.0  # seconds: the goals
 THEORY = "karras"  # the schedule whose slopes are printed
 ASYMPTOTIC = 16  # calls: below, steps are too long for an order to show
-ORDERS = {"ddim": -1.0, "heun": -2.0, "dpm++": -2.0}  # PNDM's and UniPC's formulas are of higher order than they start
 TOLERANCE = 0.3
 QUICK_CALLS = (4, 8, 16, 32)
 
@@ -46,7 +46,7 @@ class Chart:
 
 def measure_chart(config: ChartConfig) -> Chart:
     """Draw the whole chart once. diffusers, which the app imports in the background, is there already."""
-    import_diffusers(*SCHEDULER_CLASSES)
+    import_diffusers(*(row.class_name for row in scheduled().values()))
     for cache in (POINTS, ENDS):
         cache.clear()
     points: list[ChartPoint] = []
@@ -78,7 +78,7 @@ def figures(chart: Chart | None) -> list[Figure]:
         Figure(f"all: {size}", str(chart.all_curves), "", chart.all_curves.cpu, ALL_CURVES),
     ]
     for sampler, found in slopes(chart).items():
-        order = ORDERS.get(sampler)
+        order = -float(SAMPLERS[sampler].order) or None
         theory = "" if order is None else f"theory {order:g} ± {TOLERANCE:g}"
         away = None if order is None else abs(found - order)
         goal = None if order is None else TOLERANCE

@@ -25,11 +25,12 @@ import torch
 from benchmarks.against import compare
 from benchmarks.random_stable_diffusion import at_width
 from benchmarks.table import Figure, Report, make_parser, say
+from playground.diffusion.samplers import SAMPLERS
 from playground.stable_diffusion import generation, schedulers
 from playground.stable_diffusion.devices import measure, plan, synchronize
 from playground.stable_diffusion.lab import StableDiffusionLab
 from playground.stable_diffusion.models import CATALOGUE, Defaults, Loaded, Model
-from playground.stable_diffusion.request import Request
+from playground.stable_diffusion.request import DEFAULT_SCHEDULER, Request
 from playground.ui.stable_diffusion.stage import pack_step
 
 PROMPT = "a red seven on a blue background"
@@ -128,7 +129,7 @@ def measure_ways(loaded: Loaded, request: Request, repeats: int) -> Timing:
             say(f"{repeat + 1}/{repeats} {name}: {times[name][-1]:.2f} s")
     medians = {name: statistics.median(each) for name, each in times.items()}
     more = statistics.median(outside["live"]) - statistics.median(outside["bare"]) if inside else None
-    calls = schedulers.SCHEDULERS[request.scheduler].calls(request.steps)
+    calls = SAMPLERS[request.scheduler].calls(request.steps)
     return Timing(**medians, outside=more, seconds_per_call=medians["bare"] / calls, calls=calls, packed_bytes=packed)
 
 
@@ -141,7 +142,9 @@ def open_model(name: str, device: str | None) -> Loaded:
         machine = dataclasses.replace(machine, kind="cpu", name="the processor")
     if name in RANDOM:
         part, title, weights_bytes = RANDOM[name]
-        model = Model(name, title, "", "", Defaults(PROMPT, 50, 8.0, "pndm", 512, 1, "linear"), weights_bytes)
+        model = Model(
+            name, title, "", "", Defaults(PROMPT, 50, 8.0, DEFAULT_SCHEDULER, 512, 1, "linear"), weights_bytes
+        )
         chosen = plan(machine, model.bytes, 512)
         pipeline = at_width(part).to(chosen.device, chosen.dtype)
         return Loaded.of(pipeline, model, chosen)

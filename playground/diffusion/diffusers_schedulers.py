@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from playground.diffusion.sampling_config import SAMPLERS, SamplerError, SamplingConfig
+from playground.diffusion.sampler import KARRAS_SPACING, Sampler, SamplerError
+from playground.diffusion.sampling_config import SamplingConfig
 from playground.diffusion.schedules import NoiseSchedule
 
 _IMPORTING = threading.Lock()
-SCHEDULER_CLASSES = tuple(
-    f"{name}Scheduler"
-    for name in ("DDPM", "DDIM", "PNDM", "DPMSolverMultistep", "UniPCMultistep", "HeunDiscrete", "EulerDiscrete")
-)
 
 
 def import_diffusers(*names: str) -> Any:
@@ -42,56 +41,76 @@ def spaced_timesteps(T: int, steps: int, spacing: str) -> Tensor:
     return (k * (T - 1) / (steps - 1)).round().long()  # linspace
 
 
+def scheduler_class(row: Sampler) -> Any:
+    """diffusers' class of a row. Raises SamplerError where there is none."""
+    if not row.class_name:
+        raise SamplerError(f"{row.title} is not one of diffusers' schedulers.")
+    return getattr(import_diffusers(row.class_name), row.class_name)
+
+
+def class_arguments(row: Sampler, own_knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `own_knobs` the class is constructed with; the rest goes to each step."""
+    known = inspect.signature(scheduler_class(row).__init__).parameters
+    return {name: value for name, value in own_knobs.items() if name in known}
+
+
+def step_arguments(scheduler: Any, generator: Any, own_knobs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What `scheduler.step` takes besides the output, the timestep and x: the generator, and its own knobs."""
+    known = inspect.signature(scheduler.step).parameters
+    return {name: value for name, value in ({"generator": generator} | dict(own_knobs or {})).items() if name in known}
+
+
 def make_scheduler(schedule: NoiseSchedule, config: SamplingConfig) -> Any:
     """The diffusers scheduler of `config`, its timesteps set; a new one for every run.
 
     It is built on the table of just the timesteps it visits, and visits all of it: on the whole table DDIM and PNDM
     step T // steps down, which is not where the next timestep is unless `steps` divides T.
+
+    Raises SamplerError.
     """
-    diffusers = import_diffusers(*SCHEDULER_CLASSES)
-    sampler = SAMPLERS[config.sampler]
-    if config.steps > len(schedule):
-        raise SamplerError(f"{config.steps} sampling steps do not fit into a schedule of T = {len(schedule)}.")
-    spacing = sampler.spacings[0] if config.spacing == "default" else config.spacing
+    row, spacing = config.row, config.where
+    made = scheduler_class(row)
+    config.check(len(schedule), schedule.zero_terminal_snr)
     # Karras spacing makes levels of its own between the table's ends: linspace visits both.
     visited = spaced_timesteps(len(schedule), config.steps, spacing)
-    schedule = NoiseSchedule(schedule.name, schedule.alphas[visited], schedule.sigmas[visited])
-    if schedule.zero_terminal_snr and not sampler.zero_terminal_snr:
-        raise SamplerError(
-            f"{sampler.title} cannot start where no signal is left (zero terminal SNR). "
-            "Choose DPM-Solver++, DDIM, DDPM, UniPC or Euler, or switch zero terminal SNR off."
-        )
-    common: dict[str, Any] = {
-        "num_train_timesteps": config.steps,
-        "timestep_spacing": "trailing",
-        # PNDM's multistep average is over ε in the paper; every other class turns its input into x̂_0 or ε itself, and
-        # v stays finite where α or σ is tiny.
-        "prediction_type": "epsilon" if config.sampler == "pndm" else "v_prediction",
-    }
-    karras = {"use_karras_sigmas": spacing == "karras"}
-    scheduler: Any
-    match config.sampler:
-        case "ddpm":
-            scheduler = diffusers.DDPMScheduler(**common, variance_type=config.variance, clip_sample=False)
-        case "ddim":
-            scheduler = diffusers.DDIMScheduler(**common, clip_sample=False)
-        case "pndm":
-            scheduler = diffusers.PNDMScheduler(**common, skip_prk_steps=True, set_alpha_to_one=True)
-        case "dpm++":
-            scheduler = diffusers.DPMSolverMultistepScheduler(**common, **karras)
-        case "unipc":
-            scheduler = diffusers.UniPCMultistepScheduler(**common, **karras)
-        case "heun":
-            scheduler = diffusers.HeunDiscreteScheduler(**common, **karras)
-        case "euler":
-            scheduler = diffusers.EulerDiscreteScheduler(**common, **karras)
-        case _:
-            raise SamplerError(f"{sampler.title} is not one of diffusers' schedulers.")
+    alphas_cumprod = schedule.alphas_cumprod[visited]
+    options = {**row.options, **row.table_options, **class_arguments(row, config.own_knobs)}
+    known = inspect.signature(made.__init__).parameters
+    if "timestep_spacing" in known:
+        options["timestep_spacing"] = "trailing"
+    if spacing == KARRAS_SPACING:
+        options["use_karras_sigmas"] = True
+    scheduler = made(num_train_timesteps=config.steps, prediction_type=row.prediction_type, **options)
     # float64 and not by way of β, which diffusers rounds to float32: 1 - ᾱ or 1 - β would be 0 for some schedules.
-    scheduler.alphas_cumprod = schedule.alphas_cumprod.clone()
-    if schedule.zero_terminal_snr and hasattr(scheduler, "sigmas"):  # finite σ/α, and above the one before
-        scheduler.alphas_cumprod[-1] = min(2.0**-24, float(schedule.alphas_cumprod[-2]) / 4)
-    scheduler.set_timesteps(config.steps)
-    if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(0)  # else looked up by timestep, and rounded Karras spacing may hold the first twice
+    scheduler.alphas_cumprod = alphas_cumprod.clone()
+    if alphas_cumprod[-1] == 0 and hasattr(scheduler, "sigmas"):  # finite σ/α, and above the one before
+        scheduler.alphas_cumprod[-1] = min(2.0**-24, float(alphas_cumprod[-2]) / 4)
+    if "timestep_spacing" in known or spacing == KARRAS_SPACING:
+        scheduler.set_timesteps(config.steps)
+    else:  # this class has one spacing of its own, but can be told its timesteps
+        scheduler.set_timesteps(timesteps=list(range(config.steps - 1, -1, -1)))
+    if hasattr(scheduler, "sigmas") and scheduler.sigmas[-1] > 0:  # it ends at the table's least noise, not at none
+        scheduler.sigmas[-1] = (schedule.sigmas[0] / schedule.alphas[0]).float()
+    begin_at(scheduler, 0)
     return scheduler
+
+
+def begin_at(scheduler: Any, call: int) -> None:
+    """Let call number `call` be the first: looked up by timestep, Karras spacing may have rounded two to one."""
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(call)
+
+
+def level(scheduler: Any, row: Sampler, call: int, t: Tensor) -> tuple[Tensor, Tensor]:
+    """(α, σ) of one call, α² + σ² = 1, float64, from the scheduler's own tables: with Karras spacing its timesteps and
+    sigmas disagree. Of the call that is next: between two places a class may stand at a level of neither.
+    """
+    if hasattr(scheduler, "sigmas"):
+        sigmas = scheduler.sigmas
+        if row.interpolated is not None and not scheduler.state_in_first_order:
+            sigmas, call = scheduler.sigmas_interpol, call + row.interpolated
+        ratio = sigmas[call].double()
+        alpha = 1 / (1 + ratio.square()).sqrt()
+        return alpha, ratio * alpha
+    alpha_cumprod = scheduler.alphas_cumprod[int(t)].double()
+    return alpha_cumprod.sqrt(), (1 - alpha_cumprod).sqrt()

@@ -1,80 +1,42 @@
 """From noise to data: one generator of SampleStep for every sampler.
 
 diffusers' schedulers are the samplers (diffusers_schedulers.py): the class that moves the points of the spiral is the
-class of Stable Diffusion. What diffusers lacks, Langevin dynamics, stands here. A sampler asks one thing of a model:
-the denoiser `(x, alpha, sigma) -> x̂_0` at x = α x_0 + σ ε with α² + σ² = 1.
+class of Stable Diffusion. What diffusers lacks stands in langevin.py. A sampler asks one thing of a model: the denoiser
+`(x, alpha, sigma) -> x̂_0` at x = α x_0 + σ ε with α² + σ² = 1.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from playground.diffusion.diffusers_schedulers import make_scheduler
+from playground.diffusion.diffusers_schedulers import begin_at, level, make_scheduler, step_arguments
 from playground.diffusion.prediction import Prediction, to_eps, to_x0
-from playground.diffusion.sampling_config import SAMPLERS, SamplerError, SamplingConfig
+from playground.diffusion.sample_path import Denoiser, SamplePath, SampleStep, Start, arrived, collect, under_way
+from playground.diffusion.sampler import SamplerError
+from playground.diffusion.samplers import SAMPLERS
+from playground.diffusion.sampling_config import SamplingConfig
 from playground.diffusion.schedules import NoiseSchedule
 
-Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class SampleStep:
-    """Where the samples stand, and what the model makes of them.
-
-    `x`, `x0`, `eps` (N, D): x_t on the schedule's own scale, and the x̂_0 and ε̂ read from it. The last step has
-    arrived: its x is the sample. `t`: timesteps, fractional where a sampler stands between two; -1 at the end.
-    """
-
-    index: int  # k = 0 … K
-    t: float
-    alpha: float
-    sigma: float
-    x: Tensor
-    x0: Tensor
-    eps: Tensor
-    calls: int  # network evaluations so far, this one included
-
-
-@dataclass(frozen=True)
-class SamplePath:
-    """A sampled trajectory, first state noise, last state the samples.
-
-    `x`, `x0`, `eps` (K+1, N, …): x_t, x̂0 and ε̂, with x = α x0 + σ ε; `t`, `alpha`, `sigma` (K+1,), t = -1 at the end;
-    `labels` (N,) or None; `calls` network evaluations; `seed` the one that was used.
-    """
-
-    x: Tensor
-    x0: Tensor
-    eps: Tensor
-    t: Tensor
-    alpha: Tensor
-    sigma: Tensor
-    labels: Tensor | None
-    calls: int
-    seed: int
-
-
-def collect(steps: Iterable[SampleStep], labels: Tensor | None, seed: int) -> SamplePath:
-    """All states of a run as one path."""
-    steps = list(steps)
-    return SamplePath(
-        x=torch.stack([s.x for s in steps]),
-        x0=torch.stack([s.x0 for s in steps]),
-        eps=torch.stack([s.eps for s in steps]),
-        t=torch.tensor([s.t for s in steps]),
-        alpha=torch.tensor([s.alpha for s in steps]),
-        sigma=torch.tensor([s.sigma for s in steps]),
-        labels=labels,
-        calls=steps[-1].calls,
-        seed=seed,
-    )
+__all__ = [  # what a lab needs of sampling stands behind this one door
+    "SAMPLERS",
+    "Denoiser",
+    "SamplePath",
+    "SampleStep",
+    "SamplerError",
+    "SamplingConfig",
+    "collect",
+    "guide",
+    "network_denoiser",
+    "sample",
+    "sample_from",
+    "slerp",
+    "start_noise",
+    "steps_from",
+]
 
 
 def network_denoiser(
@@ -118,17 +80,32 @@ def guide(conditional: Denoiser, unconditional: Denoiser, guidance_scale: float)
 
 
 def sample_from(
-    x0: Tensor, eps: Tensor, t: int, denoise: Denoiser, schedule: NoiseSchedule, config: SamplingConfig, **rest: Any
+    x0: Tensor,
+    eps: Tensor,
+    strength: float,
+    denoise: Denoiser,
+    schedule: NoiseSchedule,
+    config: SamplingConfig,
+    generator: torch.Generator | None = None,
 ) -> Iterator[SampleStep]:
-    """SDEdit (Meng et al. 2022): noise `x0` with `eps` (N, …) up to timestep `t` and sample from there."""
-    if not config.steps - 1 <= t < len(schedule):
-        raise SamplerError(f"{config.steps} steps need a timestep from {config.steps - 1} to {len(schedule) - 1}.")
-    spacing = SAMPLERS[config.sampler].spacings[0] if config.spacing == "default" else config.spacing
-    if spacing == "leading":  # it begins below t, and would take x for less noisy than it is
-        config = dataclasses.replace(config, spacing="trailing")
-    begun = NoiseSchedule(schedule.name, schedule.alphas[: t + 1], schedule.sigmas[: t + 1])
-    x = (begun.alphas[t].to(x0.dtype) * x0 + begun.sigmas[t].to(x0.dtype) * eps) / begun.scales[t].to(x0.dtype)
-    yield from sample(denoise, begun, x, config, **rest)
+    """SDEdit (Meng et al. 2022) as diffusers' image-to-image pipelines do it: of `config.steps` over the whole schedule
+    only the last `steps_from` are walked, from `x0` noised with `eps` (N, …) to the level of the first of them.
+
+    Raises SamplerError.
+    """
+    walked = steps_from(config.steps, strength)
+    if not walked:
+        raise SamplerError(f"Strength {strength:g} of {config.steps} steps is less than one step: raise either.")
+    if not config.row.arrives:
+        raise SamplerError(f"{config.row.title} stays where it is: it leads from no image to another.")
+    yield from _walk(
+        denoise, schedule, lambda alpha, sigma: alpha * x0 + sigma * eps, config, config.steps - walked, generator
+    )
+
+
+def steps_from(steps: int, strength: float) -> int:
+    """How many of `steps` are walked from `strength` of the way into the noise: as diffusers has it, rounded down."""
+    return min(int(steps * strength), steps)
 
 
 def slerp(a: Tensor, b: Tensor, weight: float) -> Tensor:
@@ -152,7 +129,6 @@ def start_noise(n: int, dimensions: int, seed: int) -> Tensor:
     return numbers[: n * dimensions].reshape(n, dimensions)
 
 
-@torch.no_grad()
 def sample(
     denoise: Denoiser,
     schedule: NoiseSchedule,
@@ -164,104 +140,52 @@ def sample(
 
     Raises SamplerError where the sampler cannot run on this schedule.
     """
-    if config.sampler == "annealed_langevin":
-        yield from _annealed_langevin(denoise, schedule, x, config, generator)
-    elif config.sampler == "langevin":
-        yield from _langevin(denoise, schedule, x, config, generator)
+    yield from _walk(denoise, schedule, lambda alpha, sigma: x, config, 0, generator)
+
+
+@torch.no_grad()
+def _walk(
+    denoise: Denoiser,
+    schedule: NoiseSchedule,
+    start: Start,
+    config: SamplingConfig,
+    first: int,
+    generator: torch.Generator | None,
+) -> Iterator[SampleStep]:
+    """All steps of `config` from number `first` on."""
+    if walk := config.row.walk:
+        config.check(len(schedule), schedule.zero_terminal_snr)
+        yield from walk(denoise, schedule, start, config.steps, first, generator, **config.own_knobs)
     else:
-        yield from _diffusers(denoise, schedule, x, config, generator)
+        yield from _diffusers(denoise, schedule, start, config, first, generator)
 
 
 def _diffusers(
-    denoise: Denoiser, schedule: NoiseSchedule, x: Tensor, config: SamplingConfig, generator: torch.Generator | None
+    denoise: Denoiser,
+    schedule: NoiseSchedule,
+    start: Start,
+    config: SamplingConfig,
+    first: int,
+    generator: torch.Generator | None,
 ) -> Iterator[SampleStep]:
-    scheduler = make_scheduler(schedule, config)
-    extra: dict[str, Any] = {}
-    if config.sampler in ("ddim", "ddpm", "euler", "dpm++"):
-        extra["generator"] = generator
-    if config.sampler == "ddim":
-        extra["eta"] = config.eta
-    if scheduler.init_noise_sigma != 1:  # Euler and Heun keep x at σ/α scale, where it is √(1 + (σ/α)²) as large
-        x = x * float((1 + scheduler.sigmas[0].double().square()).sqrt())
+    scheduler, row = make_scheduler(schedule, config), config.row
+    extra = step_arguments(scheduler, generator, config.own_knobs)
+    first *= scheduler.order  # calls of a step
+    begin_at(scheduler, first)
+    timesteps = scheduler.timesteps[first:]
+    alpha, sigma = (value.float() for value in level(scheduler, row, first, timesteps[0]))
+    x = start(alpha, sigma)
+    if scheduler.init_noise_sigma != 1:  # some keep x at σ/α scale, where it is √(1 + (σ/α)²) as large
+        x = x * float((1 + scheduler.sigmas[first].double().square()).sqrt())
     index = 0
-    for calls, t in enumerate(scheduler.timesteps, start=1):
+    for calls, t in enumerate(timesteps, start=1):
         z = scheduler.scale_model_input(x, t)  # α² + σ² = 1 again
-        alpha, sigma = _level(scheduler, calls - 1, t)
+        alpha, sigma = (value.float() for value in level(scheduler, row, first + calls - 1, t))
         x0 = denoise(z, alpha, sigma)
         eps = to_eps(x0, z, alpha, sigma)
-        if getattr(scheduler, "state_in_first_order", True):  # Heun's trial step is not a place the sample stands at
-            yield _step(schedule, index, alpha, sigma, z, x0, eps, calls)
+        if getattr(scheduler, "state_in_first_order", True):  # a trial step is not a place the sample stands at
+            yield under_way(schedule, index, alpha, sigma, z, x0, eps, calls)
             index += 1
-        output = eps if config.sampler == "pndm" else alpha * eps - sigma * x0
+        output = eps if row.prediction_type == "epsilon" else alpha * eps - sigma * x0
         x = scheduler.step(output, t, x, **extra).prev_sample
-    yield _arrived(index, x, eps, calls)
-
-
-def _level(scheduler: Any, index: int, t: Tensor) -> tuple[Tensor, Tensor]:
-    """(α, σ) of one call, from the scheduler's own tables: with Karras spacing its timesteps and sigmas disagree."""
-    if hasattr(scheduler, "sigmas"):
-        ratio = scheduler.sigmas[index].double()
-        alpha = 1 / (1 + ratio.square()).sqrt()
-        return alpha.float(), (ratio * alpha).float()
-    alpha_cumprod = scheduler.alphas_cumprod[int(t)]
-    return alpha_cumprod.sqrt().float(), (1 - alpha_cumprod).sqrt().float()
-
-
-def _step(
-    schedule: NoiseSchedule, index: int, alpha: Tensor, sigma: Tensor, z: Tensor, x0: Tensor, eps: Tensor, calls: int
-) -> SampleStep:
-    t = float(schedule.nearest_timestep(alpha, sigma))
-    scale = float(_at(schedule.scales, t))
-    return SampleStep(index, t, float(alpha) * scale, float(sigma) * scale, z * scale, x0, eps, calls)
-
-
-def _arrived(index: int, x: Tensor, eps: Tensor, calls: int) -> SampleStep:
-    return SampleStep(index, -1.0, 1.0, 0.0, x, x, eps, calls)
-
-
-def _at(table: Tensor, t: float) -> Tensor:
-    """`table` (T,) at the fractional index t, by linear interpolation."""
-    low = min(int(t), len(table) - 1)
-    high = min(low + 1, len(table) - 1)
-    return table[low] + (t - low) * (table[high] - table[low])
-
-
-def _langevin_move(
-    z: Tensor, x0: Tensor, alpha: Tensor, sigma: Tensor, step: float, generator: torch.Generator | None
-) -> Tensor:
-    """x + η/2 ∇ log p_t(x) + √η ξ with η = step · σ², Song & Ermon 2019, equation 4; the score is (α x̂_0 - x) / σ²."""
-    noise = torch.randn(z.shape, generator=generator)
-    return z + step / 2 * (alpha * x0 - z) + math.sqrt(step) * sigma * noise
-
-
-def _annealed_langevin(
-    denoise: Denoiser, schedule: NoiseSchedule, z: Tensor, config: SamplingConfig, generator: torch.Generator | None
-) -> Iterator[SampleStep]:
-    """Song & Ermon 2019, algorithm 1, on `steps` of the schedule's noise levels, `langevin_inner` moves on each."""
-    timesteps = torch.linspace(len(schedule) - 1, 0, config.steps).round().long()
-    alphas = schedule.alphas_cumprod[timesteps].sqrt().float()
-    sigmas = (1 - schedule.alphas_cumprod[timesteps]).sqrt().float()
-    calls = 0
-    for k, (alpha, sigma) in enumerate(zip(alphas, sigmas, strict=True)):
-        if k and alphas[k - 1] > 0:
-            z = z * (alpha / alphas[k - 1])  # the same x at σ/α scale, seen at the new level
-        for inner in range(config.langevin_inner):
-            x0 = denoise(z, alpha, sigma)
-            calls += 1
-            if inner == 0:
-                yield _step(schedule, k, alpha, sigma, z, x0, to_eps(x0, z, alpha, sigma), calls)
-            z = _langevin_move(z, x0, alpha, sigma, config.langevin_step, generator)
-    yield _arrived(config.steps, z / alpha, to_eps(x0, z, alpha, sigma), calls)
-
-
-def _langevin(
-    denoise: Denoiser, schedule: NoiseSchedule, z: Tensor, config: SamplingConfig, generator: torch.Generator | None
-) -> Iterator[SampleStep]:
-    """Langevin dynamics at one noise level: it samples p_t, the *noised* data, and never arrives at t = 0."""
-    t = round(config.langevin_t * (len(schedule) - 1))
-    alpha = schedule.alphas_cumprod[t].sqrt().float()
-    sigma = (1 - schedule.alphas_cumprod[t]).sqrt().float()
-    for k in range(config.steps + 1):
-        x0 = denoise(z, alpha, sigma)
-        yield _step(schedule, k, alpha, sigma, z, x0, to_eps(x0, z, alpha, sigma), k + 1)
-        z = _langevin_move(z, x0, alpha, sigma, config.langevin_step, generator)
+    yield arrived(index, x, eps, calls)

@@ -24,6 +24,7 @@ from playground.diffusion.sampling import (
     sample_from,
     slerp,
     start_noise,
+    steps_from,
 )
 from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig, brought
 from playground.diffusion.schedules import NoiseSchedule, make_schedule
@@ -97,24 +98,25 @@ class Request:
             return self.brought.make()
         return make_schedule(self.schedule, self.timesteps, rescale_betas_zero_snr=self.rescale_betas_zero_snr)
 
-    @property
-    def calls(self) -> int:
-        """Network calls to be expected for each image."""
-        config = self.sampling
-        inner = {"heun": 2, "annealed_langevin": config.langevin_inner}.get(config.sampler, 1)
-        return config.steps * inner * (2 if is_guided(self) else 1)
+    def calls(self, strength: float = 1.0) -> int:
+        """Network calls for each image, of the last `strength` of the steps."""
+        walked = steps_from(self.sampling.steps, strength)
+        return self.sampling.calls_of(walked) * (2 if is_guided(self) else 1)
 
-    def check(self, model: ImageModel, rounds: int = 1) -> Tensor | None:
-        """The labels (N,) as a tensor, all of it within bounds, each call made `rounds` times. Raises GenerateError."""
+    def check(self, model: ImageModel, rounds: int = 1, strength: float = 1.0) -> Tensor | None:
+        """The labels (N,) as a tensor, all of it within bounds: each call made `rounds` times, of the last `strength`
+        of the steps. Raises GenerateError.
+        """
+        calls = self.calls(strength) * rounds
         if not 1 <= self.n <= SETTINGS.max_images:
             raise GenerateError(f"Between 1 and {SETTINGS.max_images} images at a time; not {self.n}.")
         if not 0 <= self.seed < 2**32:
             raise GenerateError(f"The seed must be a whole number from 0 to 2³² - 1; it is {self.seed}.")
         if not 0 <= self.guidance_scale <= 20:
             raise GenerateError(f"The guidance scale must lie in 0 … 20; it is {self.guidance_scale}.")
-        if self.n * self.calls * rounds > SETTINGS.max_image_calls:
+        if self.n * calls > SETTINGS.max_image_calls:
             raise GenerateError(
-                f"{self.n} images × {self.calls * rounds:,} network calls are too many at once: take fewer of either "
+                f"{self.n} images × {calls:,} network calls are too many at once: take fewer of either "
                 f"(at most {SETTINGS.max_image_calls:,} together)."
             )
         if self.labels is None:
@@ -154,18 +156,15 @@ def generate(model: ImageModel, request: Request) -> Iterator[SampleStep]:
 
 
 def edit(model: ImageModel, request: Request, x0: Tensor, strength: float) -> Iterator[SampleStep]:
-    """SDEdit (Meng et al. 2022): `x0` (C, H, W) or (N, C, H, W), noised to `strength` · T, and back."""
+    """SDEdit (Meng et al. 2022): `x0` (C, H, W) or (N, C, H, W), noised to where the last `strength` of the steps
+    begins, and back.
+    """
     if not 0 < strength <= 1:
         raise GenerateError("How far into the noise: more than 0, at most 1.")
-    labels, schedule = request.check(model), request.make_schedule()
+    labels, schedule = request.check(model, strength=strength), request.make_schedule()
     x0 = _for_each(x0, model, request.n)
-    t = min(len(schedule) - 1, round(strength * len(schedule)))
-    steps = max(2, min(request.sampling.steps, t + 1))  # no more steps than there are timesteps left
-    config = dataclasses.replace(request.sampling, steps=steps)
     denoise = model.denoiser(labels, request.guidance_scale)
-    run = sample_from(
-        x0, request.noise(model), max(t, steps - 1), denoise, schedule, config, generator=request.random()
-    )
+    run = sample_from(x0, request.noise(model), strength, denoise, schedule, request.sampling, request.random())
     yield from counted(run, is_guided(request))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from playground.diffusion.sampling import SAMPLERS, SamplePath, SampleStep
+from playground.diffusion.sampling import SAMPLERS, SamplePath, SampleStep, steps_from
 from playground.diffusion.schedule_config import CUSTOM
 from playground.fair_lock import in_turns
 from playground.mnist import cold, generate
@@ -46,13 +46,15 @@ def work_on(session: MnistSession, settings: MnistSettings) -> Job:
     model = session.lab.model
     request = settings.request(len(model.classes))
     labels = None if request.labels is None else torch.tensor(request.labels)
-    title, total = f"{SAMPLERS[settings.sampler].title}, {settings.steps:,} steps", settings.steps
+    sampler, total = SAMPLERS[settings.sampler].title, settings.steps
+    title = f"{sampler}, {total:,} steps"
     match settings.begin:
         case "drawing":
             if session.drawing is None:
                 raise ImageDataError("Draw a digit on the stage first: it is what SDEdit starts from.")
             steps = generate.edit(model, request, session.drawing, settings.strength)
-            return Job(steps, total, f"SDEdit from t = {settings.strength:.0%} · {title}", labels)
+            walked = steps_from(settings.steps, settings.strength)
+            return Job(steps, walked, f"SDEdit, the last {walked:,} of {settings.steps:,} steps · {sampler}", labels)
         case "mask":
             if session.mask is None:
                 raise ImageDataError("Paint over a part of a digit first: press “Repaint a part” on the stage.")

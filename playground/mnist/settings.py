@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from playground.diffusion.samplers import DEFAULT_SAMPLER
 from playground.diffusion.sampling import SamplingConfig
 from playground.mnist.generate import Request
 
@@ -20,7 +21,7 @@ class MnistSettings:
     digit: str = ALL
     guidance_scale: float = 2.0
     seed: int = 0
-    sampler: str = "dpm++"
+    sampler: str = DEFAULT_SAMPLER
     steps: int = 20
     schedule: str = "linear"
     timesteps: int = 1_000

@@ -139,7 +139,7 @@ class Run:
             labels = labels.to(device)
         denoise = network_denoiser(average, self.recipe.training.prediction, labels, guidance_scale, *RANGE)
         x = start_noise(n, math.prod(self.images.shape), self.recipe.seed).reshape(n, *self.images.shape)
-        config = SamplingConfig("dpm++", steps)
+        config = SamplingConfig(steps=steps)
         for step in sample(denoise, self.trainer.schedule, x.to(device), config):
             x = step.x
         return x.cpu()

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import textwrap
 from typing import Any
 
 import torch
 
-from playground.diffusion.diffusers_schedulers import import_diffusers
+from playground.diffusion.diffusers_schedulers import (
+    class_arguments,
+    import_diffusers,
+    make_scheduler,
+    scheduler_class,
+    spaced_timesteps,
+)
+from playground.diffusion.sampler import KARRAS_SPACING
 from playground.diffusion.sampling import SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.schedules import MAX_BETA, MIN_BETA
-from playground.schedules.steps import scheduler_for, spacing_of, where
+from playground.schedules.steps import where
 
-CLASSES = {
-    "ddim": "DDIMScheduler",
-    "ddpm": "DDPMScheduler",
-    "pndm": "PNDMScheduler",
-    "dpm++": "DPMSolverMultistepScheduler",
-    "unipc": "UniPCMultistepScheduler",
-    "heun": "HeunDiscreteScheduler",
-    "euler": "EulerDiscreteScheduler",
-}
 BY_NAME = {"linear": "linear", "scaled_linear": "scaled_linear", "cosine": "squaredcos_cap_v2"}  # in every class
 SIGNIFICANT = 1e-3  # relative; less than this no picture shows
 
@@ -60,7 +59,7 @@ UNCLIPPED = ("karras", "flow", "learned")  # whose β the playground takes as th
 FLOAT32_BETA, FLOAT32_BETA_ZERO_SNR = 6e-8, 2.5e-7
 
 LOOP = """\
-    scheduler.set_timesteps({steps}){begin}
+    scheduler.set_timesteps({timesteps}){begin}
 
 
     def model(x, t):
@@ -89,10 +88,13 @@ def snippet(config: ScheduleConfig, sampling: SamplingConfig) -> str:
     if by_formula:
         lines += [f"T = {config.timesteps}", _formula(config)]
     arguments = "".join(f"    {key}={_literal(key, value)},\n" for key, value in keywords.items())
-    extra = f", eta={sampling.eta!r}" if sampling.sampler == "ddim" and sampling.eta else ""
+    own = {key: value for key, value in sampling.own_knobs.items() if key not in keywords and value}
+    extra = "".join(f", {key}={value!r}" for key, value in own.items())
     predicts = "v = alpha eps - sigma x_0" if keywords["prediction_type"] == "v_prediction" else "the noise eps"
-    begin = BEGIN if spacing_of(sampling) == "karras" else ""
-    loop = textwrap.dedent(LOOP).format(steps=sampling.steps, begin=begin, predicts=predicts, extra=extra)
+    begin = BEGIN if sampling.where == KARRAS_SPACING else ""
+    loop = textwrap.dedent(LOOP).format(
+        timesteps=_timesteps(config, sampling), begin=begin, predicts=predicts, extra=extra
+    )
     return "\n".join([*lines, f"scheduler = {name}(\n{arguments})", loop])
 
 
@@ -113,8 +115,12 @@ def notes(config: ScheduleConfig, sampling: SamplingConfig) -> tuple[str, ...]:
     name, keywords = _constructor(config, sampling)
     schedule = config.make()
     theirs = getattr(import_diffusers(name), name)(**keywords)
-    theirs.set_timesteps(sampling.steps)
     found = []
+    if told := _told(config, sampling):
+        theirs.set_timesteps(timesteps=told)
+        found.append("No option of this class says where its steps fall: the snippet tells it, the file cannot.")
+    else:
+        theirs.set_timesteps(sampling.steps)
     kept = slice(None, -1) if schedule.zero_terminal_snr else slice(None)
     alphas_cumprod = theirs.alphas_cumprod.double()
     snr = (alphas_cumprod / (1 - alphas_cumprod))[kept]
@@ -136,7 +142,7 @@ def notes(config: ScheduleConfig, sampling: SamplingConfig) -> tuple[str, ...]:
         )
     visits = where(config, sampling)
     # With Karras spacing both divide the same range; what differs are timesteps rounded in two ways.
-    if spacing_of(sampling) != "karras" and not _same_steps(theirs.timesteps, visits.timesteps):
+    if sampling.where != KARRAS_SPACING and not _same_steps(theirs.timesteps, visits.timesteps):
         found.append(
             f"Its steps fall elsewhere: t = {_few(theirs.timesteps.tolist())} in diffusers, {_few(visits.timesteps)} "
             "in the playground, which gives each sampler a table of just the timesteps it visits."
@@ -146,37 +152,54 @@ def notes(config: ScheduleConfig, sampling: SamplingConfig) -> tuple[str, ...]:
 
 def _constructor(config: ScheduleConfig, sampling: SamplingConfig) -> tuple[str, dict[str, Any]]:
     """diffusers' class and its arguments, β by name where the class knows it, else as `trained_betas`."""
-    scheduler_for(config.make(), sampling)  # what cannot be run is not handed out either
-    sampler, spacing = sampling.sampler, spacing_of(sampling)
-    keywords: dict[str, Any] = {"num_train_timesteps": config.timesteps} | _betas(config, sampler)
+    make_scheduler(config.make(), sampling)  # what cannot be run is not handed out either
+    row = sampling.row
+    known = inspect.signature(scheduler_class(row).__init__).parameters
+    keywords: dict[str, Any] = {"num_train_timesteps": config.timesteps} | _betas(config, sampling)
     if config.rescale_betas_zero_snr:
         keywords["rescale_betas_zero_snr"] = True
     # x_0 = (x - sigma eps) / alpha has no answer at alpha = 0
     keywords["prediction_type"] = "v_prediction" if config.rescale_betas_zero_snr else "epsilon"
-    if spacing == "karras":
+    if sampling.where == KARRAS_SPACING:
         keywords["use_karras_sigmas"] = True
-    else:
-        keywords["timestep_spacing"] = spacing
-    match sampler:
-        case "ddim":
-            keywords |= {"clip_sample": False}  # on by default, and wrong for anything but pixels
-        case "ddpm":
-            keywords |= {"clip_sample": False, "variance_type": sampling.variance}
-        case "pndm":
-            keywords |= {"skip_prk_steps": True, "set_alpha_to_one": True}
-    return CLASSES[sampler], keywords
+    elif "timestep_spacing" in known:
+        keywords["timestep_spacing"] = sampling.where
+    return row.class_name, {**keywords, **row.options, **row.table_options, **class_arguments(row, sampling.own_knobs)}
 
 
-def _betas(config: ScheduleConfig, sampler: str) -> dict[str, Any]:
+def _told(config: ScheduleConfig, sampling: SamplingConfig) -> list[int]:
+    """The timesteps, falling, for a class that has no option for their spacing; none for the others."""
+    known = inspect.signature(scheduler_class(sampling.row).__init__).parameters
+    if sampling.where == KARRAS_SPACING or "timestep_spacing" in known:
+        return []
+    return [int(t) for t in spaced_timesteps(config.timesteps, sampling.steps, sampling.where).flip(0)]
+
+
+def _timesteps(config: ScheduleConfig, sampling: SamplingConfig) -> str:
+    """What `set_timesteps` is called with."""
+    told = _told(config, sampling)
+    return textwrap.fill(f"timesteps={told}", 110, subsequent_indent="    ") if told else str(sampling.steps)
+
+
+def _betas(config: ScheduleConfig, sampling: SamplingConfig) -> dict[str, Any]:
     """β by name and numbers, or the whole table, before any rescaling to zero terminal SNR."""
     knobs = config.knobs()
-    if config.name in BY_NAME or (config.name == "sigmoid" and sampler == "ddpm"):
+    if config.name in BY_NAME or (config.name == "sigmoid" and _knows(sampling, config.name)):
         numbers = {key: float(value) for key, value in knobs.items() if key.startswith("beta")}
         clipped = any(not MIN_BETA <= beta <= MAX_BETA for beta in numbers.values())
         if not clipped and knobs.get("s", 0.008) == 0.008:
             return {"beta_schedule": BY_NAME.get(config.name, config.name), **numbers}
     plain = dataclasses.replace(config, rescale_betas_zero_snr=False)
     return {"trained_betas": plain.make().betas.clamp_min(_least_beta(config)).tolist()}
+
+
+def _knows(sampling: SamplingConfig, beta_schedule: str) -> bool:
+    """Whether the class has a β schedule of this name."""
+    try:
+        scheduler_class(sampling.row)(num_train_timesteps=2, beta_schedule=beta_schedule)
+    except NotImplementedError:
+        return False
+    return True
 
 
 def _formula(config: ScheduleConfig) -> str:

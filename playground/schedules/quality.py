@@ -15,14 +15,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from playground.diffusion.diffusers_schedulers import make_scheduler
 from playground.diffusion.knobs import check_types
 from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig, sample
+from playground.diffusion.sampling_config import scheduled
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.schedules import ScheduleError
 from playground.diffusion.training import Diverged
@@ -41,16 +43,19 @@ from playground.schedules.chart_models import (
     toy_model,
 )
 from playground.schedules.reference import blurred_cloud, ends, terminal_angle
-from playground.schedules.steps import calls_of, scheduler_for, steps_within
 from playground.toy.data import DATASETS
 
 DenoiserName = Literal["exact", "toy", "mnist"]
-CHART_SAMPLERS = ("ddim", "ddpm", "pndm", "dpm++", "unipc", "heun", "euler")  # Euler is DDIM in other coordinates
 DEFAULT_N: dict[str, int] = {"exact": 1_000, "toy": 1_000, "mnist": 64}
 MOST_N: dict[str, int] = {"exact": 5_000, "toy": 5_000, "mnist": 200}
 MAX_SCHEDULES, MAX_CALLS, MAX_BUDGETS, MAX_TRAINING = 12, 1_000, 16, 5_000
 PATHS = 256  # of the samples, whose exact paths are solved: their median error is within 8 % of that of all 1,000
 FAR = 10.0  # root mean square of diverged samples, where that of data is 1
+
+
+def first_charted() -> tuple[str, ...]:
+    """The samplers of a chart that nobody has changed."""
+    return tuple(name for name, row in scheduled().items() if row.charted)
 
 
 class ChartError(Refusal):
@@ -69,7 +74,7 @@ class ChartConfig:
         ScheduleConfig("cosine"),
         ScheduleConfig("karras"),
     )
-    samplers: tuple[str, ...] = CHART_SAMPLERS[:6]
+    samplers: tuple[str, ...] = field(default_factory=first_charted)
     calls: tuple[int, ...] = (4, 8, 16, 32, 64, 128)  # budgets: a sampler takes the most steps that stay within
     n: int | None = None  # samples; None: 1,000 points or 64 digits
     seed: int = 0
@@ -86,8 +91,8 @@ class ChartConfig:
             raise ChartError(f"Unknown cloud. Choose one of: {', '.join(DATASETS)}.")
         if not 1 <= len(self.schedules) <= MAX_SCHEDULES:
             raise ChartError(f"Compare 1 … {MAX_SCHEDULES} schedules; there are {len(self.schedules)}.")
-        if not self.samplers or not set(self.samplers) <= set(CHART_SAMPLERS):
-            raise ChartError(f"Choose samplers among {', '.join(CHART_SAMPLERS)}.")
+        if not self.samplers or not set(self.samplers) <= scheduled().keys():
+            raise ChartError(f"Choose samplers among {', '.join(scheduled())}.")
         whole = all(isinstance(c, int) and not isinstance(c, bool) and 1 <= c <= MAX_CALLS for c in self.calls)
         if not whole or not 1 <= len(self.calls) <= MAX_BUDGETS:
             raise ChartError(f"Choose 1 … {MAX_BUDGETS} numbers of network calls, each in 1 … {MAX_CALLS:,}.")
@@ -213,9 +218,8 @@ def _point(config: ChartConfig, index: int, done: int, total: int) -> Generator[
     (schedule,), (sampler,), (budget,) = config.schedules, config.samplers, config.calls
     try:
         table = schedule.make()
-        steps = steps_within(sampler, budget // config.asked)
-        sampling = SamplingConfig(sampler, steps, config.spacing)
-        scheduler_for(table, sampling)  # refuses what cannot be run before anything is trained
+        sampling = SamplingConfig(sampler, SAMPLERS[sampler].steps_within(budget // config.asked), config.spacing)
+        make_scheduler(table, sampling)  # refuses what cannot be run before anything is trained
         model = yield from _model(config, index)
     except (ScheduleError, SamplerError, Diverged) as refusal:
         return Figures(note=str(refusal))
@@ -228,7 +232,7 @@ def _point(config: ChartConfig, index: int, done: int, total: int) -> Generator[
             yield CallProgress(index, sampler, budget, step.calls * config.asked, done, total)
             began = time.perf_counter()
         samples.append(step.x)
-    x, calls = torch.cat(samples), calls_of(sampler, steps) * config.asked
+    x, calls = torch.cat(samples), sampling.calls * config.asked
 
     spread = float(x.square().mean().sqrt())
     if not spread < FAR:  # NaN is not, either

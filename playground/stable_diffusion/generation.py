@@ -7,14 +7,15 @@ image is the pipeline's, bit for bit: StableDiffusionPipeline's, StableDiffusion
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from playground.diffusion.diffusers_schedulers import level, step_arguments
 from playground.diffusion.prediction import Prediction, to_eps, to_x0
+from playground.diffusion.samplers import SAMPLERS
 from playground.refusal import Refusal
 from playground.stable_diffusion import limits, schedulers, speed
 from playground.stable_diffusion.attention import Recorder, recording
@@ -92,7 +93,7 @@ def generate(
     """Draw `request`, a step at a time. `init_image` (3, H, W) in [0, 1]: what to start from (SDEdit, Meng et al.
     2022); `mask` (H, W), True where to repaint.
 
-    Raises RequestError, SchedulerError, GenerationError, OutOfMemory.
+    Raises RequestError, SamplerError, GenerationError, OutOfMemory.
     """
     limits.check(loaded, request, init_image, mask)
     steps = denoise(loaded, request, init_image, mask)
@@ -128,9 +129,10 @@ def denoise(
     clock = Clock(loaded.plan.device)
     with clock.time("text_encoder"):
         words = encode(loaded, request)  # (2N, tokens, width), those without words first; (N, …) where nothing guides
+    row = SAMPLERS[request.scheduler]
     scheduler = schedulers.make(request.scheduler, loaded.scheduler_config, request.steps, loaded.plan.device)
     generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]
-    extra = {"generator": generators} if "generator" in inspect.signature(scheduler.step).parameters else {}
+    extra = step_arguments(scheduler, generators)
     with clock.time("vae"):
         start = initial_latents(loaded, request, scheduler, generators, init_image, mask)
     x, timesteps, order = start.x, scheduler.timesteps[start.first :], scheduler.order  # x on the scheduler's own scale
@@ -149,7 +151,7 @@ def denoise(
             output = without + request.guidance_scale * (with_words - without)  # Ho & Salimans 2022, equation 6
 
         if first_call:
-            alpha, sigma = schedulers.level(scheduler, start.first + call, t)
+            alpha, sigma = (float(value) for value in level(scheduler, row, start.first + call, t))
             z = model_input[-request.images :].float()  # α² + σ² = 1
             x0 = to_x0(prediction, output.float(), z, alpha, sigma)
             if not x0.isfinite().all():
@@ -189,7 +191,7 @@ def denoise(
     notes = [note, FLAGGED if any(flagged) else ""]
     # Measured on the tiny model; a run that starts from a picture takes shorter steps.
     if init_image is None and loaded.model.name == "tiny":
-        notes.append(schedulers.SCHEDULERS[request.scheduler].note(request.steps))
+        notes.append(row.note(request.steps))
     yield DenoisingStep(
         index=total,
         total=total,

@@ -64,7 +64,7 @@ class StableDiffusionLab:
         """Draw, a step at a time: the knobs of `request`; `init_image` (3, H, W) in [0, 1] to start from, and a `mask`
         (H, W), True where to repaint.
 
-        Raises RequestError, SchedulerError, GenerationError.
+        Raises RequestError, SamplerError, GenerationError.
         """
         return generation.generate(self.loaded, self.request(prompt, **knobs), init_image, mask)
 

@@ -18,7 +18,7 @@ MAP_SIDE = 32  # of an attention map: the U-Net's own are 64 at most, and blurre
 
 
 def check(loaded: Loaded, request: Request, init_image: Tensor | None = None, mask: Tensor | None = None) -> None:
-    """Raise RequestError or SchedulerError for what this model cannot draw."""
+    """Raise RequestError or SamplerError for what this model cannot draw."""
     schedulers.check(request.scheduler, loaded.scheduler_config, request.steps)
     size, usual = (request.height, request.width), loaded.model.defaults.size
     if max(size) > MAX_SIDES * usual:

@@ -28,7 +28,7 @@ from playground.stable_diffusion.digits.preview import load_preview
 from playground.stable_diffusion.hub import LoadProgress, ModelError
 from playground.stable_diffusion.offload import Offload
 from playground.stable_diffusion.preview import linear_map
-from playground.stable_diffusion.request import Preview
+from playground.stable_diffusion.request import DEFAULT_SCHEDULER, Preview
 
 __all__ = [
     "CATALOGUE",
@@ -61,7 +61,7 @@ class Defaults:
 
 
 # As the course notebook has them: PNDM, 50 steps, guidance 8, four images of one prompt
-_NOTEBOOK = Defaults("a photograph of an astronaut riding a horse", 50, 8.0, "pndm", 512, 4, "linear")
+_NOTEBOOK = Defaults("a photograph of an astronaut riding a horse", 50, 8.0, DEFAULT_SCHEDULER, 512, 4, "linear")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _catalogue(added: tuple[str, ...]) -> dict[str, Model]:
             "Tiny (coloured digits)",
             TINY,
             "3 million weights, trained here on handwritten digits and words for them; needs no GPU and no network.",
-            Defaults("a red seven on a blue background", 20, 3.0, "pndm", 32, 4, "decode"),
+            Defaults("a red seven on a blue background", 20, 3.0, DEFAULT_SCHEDULER, 32, 4, "decode"),
             8_000_000,
         ),
         Model(
@@ -148,7 +148,7 @@ class Loaded:
             plan = Plan("cpu", torch.float32, False, False, False, False, "float32 on the processor.")
         if model is None:
             size = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
-            defaults = Defaults("", 20, 3.0, "pndm", size, 1, "decode")
+            defaults = Defaults("", 20, 3.0, DEFAULT_SCHEDULER, size, 1, "decode")
             model = Model("unnamed", "A pipeline in memory", "", "", defaults, 0)
         return cls(model, pipeline, plan, Offload(pipeline) if plan.offload else None)
 

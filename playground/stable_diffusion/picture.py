@@ -14,10 +14,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from playground.diffusion.samplers import SAMPLERS
 from playground.refusal import Refusal
 from playground.settings import SETTINGS
 from playground.stable_diffusion.request import Request
-from playground.stable_diffusion.schedulers import SCHEDULERS
 
 KEY = "diffusion-playground"
 FORMAT = "stable-diffusion/1"
@@ -109,7 +109,7 @@ def as_line(parameters: Parameters) -> str:
         lines.append(f"Negative prompt: {request.negative_prompt}")
     values = {
         "Steps": request.steps,
-        "Sampler": SCHEDULERS[request.scheduler].title,
+        "Sampler": SAMPLERS[request.scheduler].title,
         "CFG scale": f"{request.guidance_scale:g}",
         "Seed": request.seeds[0],
         "Size": f"{request.width}x{request.height}",

@@ -10,6 +10,7 @@ from playground.diffusion.knobs import check_types
 from playground.refusal import Refusal
 from playground.settings import SETTINGS
 
+DEFAULT_SCHEDULER = "pndm"  # Stable Diffusion 1.4 came with it
 Preview = Literal["decode", "linear", "none"]
 PREVIEWS: tuple[Preview, ...] = get_args(Preview)
 SIDE_STEP = 8  # pixels: what the pipeline demands, and what three halvings of a latent picture divide
@@ -30,7 +31,7 @@ class Request:
     negative_prompt: str = ""
     steps: int = 20
     guidance_scale: float = 3.0  # s, diffusers' convention: 1 is none; the paper's w (Ho & Salimans 2022) is s - 1
-    scheduler: str = "pndm"
+    scheduler: str = DEFAULT_SCHEDULER
     seeds: tuple[int, ...] = (0,)
     height: int = 32  # pixels
     width: int = 32

@@ -8,10 +8,10 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from playground.diffusion.samplers import SAMPLERS
 from playground.stable_diffusion.devices import synchronize
 from playground.stable_diffusion.models import Loaded
 from playground.stable_diffusion.request import Request
-from playground.stable_diffusion.schedulers import SCHEDULERS
 
 TIMED_SIDE = 128  # pixels: of a large model a second or two on a processor
 
@@ -22,7 +22,7 @@ _SECONDS: WeakKeyDictionary[Loaded, float] = WeakKeyDictionary()
 def unet_calls(scheduler: str, steps: int, strength: float = 1.0) -> int:
     """U-Net calls of a run. One that starts from a picture skips the first steps, as diffusers does."""
     walked = int(steps * strength)
-    return SCHEDULERS[scheduler].calls(walked) if walked else 0
+    return SAMPLERS[scheduler].calls(walked) if walked else 0
 
 
 def known(loaded: Loaded) -> bool:

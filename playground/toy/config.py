@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playground.diffusion.knobs import check_types
-from playground.diffusion.sampling import SAMPLERS, SamplingConfig
+from playground.diffusion.sampling import SamplingConfig
 from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig, brought
 from playground.diffusion.schedules import NoiseSchedule, make_schedule
 from playground.diffusion.training import TrainingConfig
@@ -57,22 +57,12 @@ class ToyConfig:
             object.__setattr__(self, "custom_schedule", ScheduleConfig.from_dict(self.custom_schedule).to_dict())
         schedule = self.make_schedule()
         object.__setattr__(self, "timesteps", len(schedule))
-        if schedule.zero_terminal_snr:
-            if self.training.prediction == "noise":
-                raise LabError(
-                    "With zero terminal SNR the last timestep is pure noise, and x̂0 = (x - σε̂)/α divides by α = 0. "
-                    "Predict v, x0 or the flow instead."
-                )
-            if not SAMPLERS[self.sampling.sampler].zero_terminal_snr:
-                raise LabError(
-                    f"{SAMPLERS[self.sampling.sampler].title} cannot start where no signal is left. Choose "
-                    "DPM-Solver++, DDIM, DDPM, UniPC or Euler, or switch zero terminal SNR off."
-                )
-        if self.sampling.steps > self.timesteps:
+        if schedule.zero_terminal_snr and self.training.prediction == "noise":
             raise LabError(
-                f"{self.sampling.steps} sampling steps do not fit into a schedule of T = {self.timesteps}. "
-                "Take fewer steps, or a longer schedule."
+                "With zero terminal SNR the last timestep is pure noise, and x̂0 = (x - σε̂)/α divides by α = 0. "
+                "Predict v, x0 or the flow instead."
             )
+        self.sampling.check(self.timesteps, schedule.zero_terminal_snr)
 
     def make_schedule(self) -> NoiseSchedule:
         """The noise schedule; raises ScheduleError."""

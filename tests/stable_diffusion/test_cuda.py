@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import torch
 
+from playground.diffusion.sampling_config import scheduled
 from playground.stable_diffusion import models
 from playground.stable_diffusion.devices import Plan, measure
 from playground.stable_diffusion.generation import DenoisingStep, OutOfMemory, generate
 from playground.stable_diffusion.models import Loaded
 from playground.stable_diffusion.request import Request
-from playground.stable_diffusion.schedulers import SCHEDULERS, make
+from playground.stable_diffusion.schedulers import make
 from tests.stable_diffusion.tiny import PROMPT, narrow_pipeline
 
 pytestmark = [
@@ -45,7 +46,7 @@ def test_this_machine_is_a_gpu() -> None:
     assert found.free_bytes > 0
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("scheduler", scheduled())
 def test_half_precision_gives_the_pipelines_image(scheduler: str) -> None:
     loaded, request = placed(), dataclasses.replace(REQUEST, scheduler=scheduler)
     ours, pipeline = images(loaded, request), loaded.pipeline

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.diffusion.diffusers_schedulers import import_diffusers
+from playground.diffusion.sampling_config import scheduled
 from playground.stable_diffusion.digits.pipeline import make_scheduler
 from playground.stable_diffusion.generation import generate
 from playground.stable_diffusion.models import Loaded
-from playground.stable_diffusion.schedulers import SCHEDULERS
 from tests.stable_diffusion.runs import corner, last, photo, picture, request, theirs
 from tests.stable_diffusion.tiny import PROMPT, narrow_pipeline, reference, tiny
 
@@ -26,7 +26,7 @@ def sibling(pipeline: Any, name: str) -> Any:
     return other
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("scheduler", scheduled())
 @pytest.mark.parametrize(
     "knobs",
     [
@@ -42,7 +42,7 @@ def test_the_pipelines_image_bit_for_bit(scheduler: str, knobs: dict[str, Any]) 
 
 @settings(max_examples=8, deadline=None)
 @given(
-    scheduler=st.sampled_from(sorted(SCHEDULERS)),
+    scheduler=st.sampled_from(sorted(scheduled())),
     steps=st.integers(2, 6),
     guidance_scale=st.floats(0, 12),
     seeds=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=3).map(tuple),
@@ -85,7 +85,7 @@ def test_a_single_generator_gives_the_single_image() -> None:
     assert torch.equal(picture(tiny(), request()), image)
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("scheduler", scheduled())
 def test_img2img_is_the_pipelines(scheduler: str) -> None:
     asked = request(scheduler=scheduler, steps=5, strength=0.6, seeds=(5, 6), negative_prompt="blue")
     expected = theirs(sibling(reference(), "StableDiffusionImg2ImgPipeline"), asked, image=photo()[None])
@@ -103,7 +103,7 @@ def narrow_reference() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "strength"), [*((name, 0.7) for name in SCHEDULERS), ("pndm", 1.0), ("ddpm", 1.0), ("euler_a", 1.0)]
+    ("scheduler", "strength"), [*((name, 0.7) for name in scheduled()), ("pndm", 1.0), ("ddpm", 1.0), ("euler_a", 1.0)]
 )
 def test_inpainting_is_the_pipelines(narrow: Loaded, narrow_reference: Any, scheduler: str, strength: float) -> None:
     # On the large architecture, for diffusers' pipeline wants four latent channels

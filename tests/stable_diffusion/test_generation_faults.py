@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from playground.diffusion.diffusers_schedulers import import_diffusers
+from playground.diffusion.sampling import SamplerError
 from playground.settings import SETTINGS
 from playground.stable_diffusion import limits
 from playground.stable_diffusion.generation import GenerationError, OutOfMemory, generate
 from playground.stable_diffusion.models import Loaded
 from playground.stable_diffusion.request import RequestError
-from playground.stable_diffusion.schedulers import SchedulerError
 from tests.stable_diffusion.runs import corner, last, photo, picture, request, theirs
 from tests.stable_diffusion.tiny import new_pipeline, reference, tiny
 
@@ -25,8 +25,8 @@ torch.set_num_threads(1)
 @pytest.mark.parametrize(
     ("knobs", "error", "words"),
     [
-        ({"steps": 1}, SchedulerError, "PNDM with 1 step"),
-        ({"scheduler": "lms"}, SchedulerError, "Unknown scheduler"),
+        ({"steps": 1}, SamplerError, "PNDM with 1 step"),
+        ({"scheduler": "lms"}, SamplerError, "Unknown sampler"),
         ({"height": 136}, RequestError, "trained on 32×32"),
         ({"height": 128, "seeds": (1, 2, 3, 4, 5)}, RequestError, "too much at once"),
     ],

@@ -8,8 +8,9 @@ import weakref
 import pytest
 import torch
 
+from playground.diffusion.samplers import SAMPLERS
+from playground.diffusion.sampling_config import scheduled
 from playground.stable_diffusion.generation import DenoisingStep, generate
-from playground.stable_diffusion.schedulers import SCHEDULERS
 from tests.stable_diffusion.runs import picture, request, theirs
 from tests.stable_diffusion.tiny import reference, tiny
 
@@ -18,13 +19,13 @@ torch.set_num_threads(1)
 # ---- What the steps say
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("scheduler", scheduled())
 def test_the_parts_of_a_step_fit_together(scheduler: str) -> None:
     steps = list(generate(tiny(), request(scheduler=scheduler, seeds=(3, 4), guidance_scale=2.5)))
     total = 5 if scheduler == "pndm" else 4
     assert [s.index for s in steps] == list(range(total + 1))
     assert {s.total for s in steps} == {total}
-    assert steps[-1].calls == SCHEDULERS[scheduler].calls(4)
+    assert steps[-1].calls == SAMPLERS[scheduler].calls(4)
     for step in steps[:-1]:
         assert step.eps_uncond is not None
         assert step.guidance is not None
@@ -40,7 +41,7 @@ def test_the_parts_of_a_step_fit_together(scheduler: str) -> None:
     assert steps[-1].seconds == pytest.approx(sum(steps[-1].parts.values()))
 
 
-@pytest.mark.parametrize("scheduler", sorted(set(SCHEDULERS) - {"pndm"}))
+@pytest.mark.parametrize("scheduler", sorted(set(scheduled()) - {"pndm"}))
 def test_the_level_is_the_networks_own(scheduler: str) -> None:
     """σ/α of the step is the training schedule's at the timestep that the U-Net is told, interpolated in log σ."""
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
+from playground.diffusion.sampling import SamplerError
 from playground.stable_diffusion import speed
 from playground.stable_diffusion.generation import encode
 from playground.stable_diffusion.grid import Grid, GridCell
 from playground.stable_diffusion.lab import StableDiffusionLab
 from playground.stable_diffusion.request import RequestError
-from playground.stable_diffusion.schedulers import SchedulerError
 from tests.stable_diffusion.runs import corner, photo
 from tests.stable_diffusion.tiny import PROMPT, tiny
 
@@ -47,9 +47,9 @@ def test_the_model_fills_in_what_is_not_said() -> None:
 def test_refusals_come_before_any_work() -> None:
     with pytest.raises(RequestError, match="multiple of 8"):
         LAB.generate(PROMPT, width=33)
-    with pytest.raises(SchedulerError, match="PNDM with 1 step"):
+    with pytest.raises(SamplerError, match="PNDM with 1 step"):
         LAB.generate(PROMPT, steps=1)
-    with pytest.raises(SchedulerError, match="PNDM with 1 step"):
+    with pytest.raises(SamplerError, match="PNDM with 1 step"):
         LAB.grid(PROMPT, ("steps", [8, 1]))
 
 

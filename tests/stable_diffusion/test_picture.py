@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from playground.diffusion.sampling_config import scheduled
 from playground.stable_diffusion.picture import KEY, Parameters, PictureError, as_line, parse, read_png, to_png
 from playground.stable_diffusion.request import Request
-from playground.stable_diffusion.schedulers import SCHEDULERS
 from tests.stable_diffusion.tiny import PROMPT
 
 MADE = Parameters("tiny", Request(PROMPT, "blue", 12, 4.5, "euler_a", (2**32 - 1,), 40, 24))
@@ -46,7 +46,7 @@ def with_chunk(added: bytes, before: bytes = b"IDAT") -> bytes:
     prompt=st.text(min_size=1, max_size=60).filter(str.strip),
     negative=st.text(max_size=30),
     guidance_scale=st.floats(0, 30),
-    scheduler=st.sampled_from(sorted(SCHEDULERS)),
+    scheduler=st.sampled_from(sorted(scheduled())),
     seed=st.integers(0, 2**32 - 1),
     strength=st.floats(0.01, 1),
     kind=st.sampled_from(["text", "img2img", "inpaint"]),

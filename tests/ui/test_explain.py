@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from playground.diffusion.samplers import SAMPLERS
 from playground.stable_diffusion import StableDiffusionLab
 from playground.stable_diffusion.digits.pipeline import FOLDER
-from playground.stable_diffusion.schedulers import SCHEDULERS
 from playground.toy import PRESETS, ToyConfig, ToyLab
 from playground.toy.data import make_cloud
 from playground.ui.stable_diffusion.explain import HOW_IT_WORKS as DIFFUSION
@@ -114,7 +114,7 @@ def test_the_pages_letters_are_the_texts() -> None:
     assert "skip_prk_steps" in DIFFUSION["PNDM"]
     assert "quick copy of the VAE's decoder" in DIFFUSION["Latent diffusion"]
     for name in ("heun", "dpm2", "dpm2_a"):
-        assert f"{SCHEDULERS[name].few} with {SCHEDULERS[name].title}" in DIFFUSION["PNDM"]
+        assert f"{SAMPLERS[name].few} with {SAMPLERS[name].title}" in DIFFUSION["PNDM"]
 
 
 @pytest.mark.parametrize("title", list(RUNNING_CODE))

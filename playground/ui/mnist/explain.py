@@ -62,7 +62,7 @@ RUNNING_CODE: dict[str, str] = {
     "Denoiser": source(sampling.network_denoiser, sampling.guide),
     "Samplers": samplers_source(),
     "Sampling": source(sampling._diffusers, diffusers_schedulers.make_scheduler),
-    "SDEdit, slerp": source(sampling.sample_from, sampling.slerp, generate.between_classes),
+    "SDEdit, slerp": source(sampling.sample_from, sampling.steps_from, sampling.slerp, generate.between_classes),
     "RePaint": source(generate._repaint),
     "Cold diffusion": source(cold.Degradation, cold.restore),
     "Teaching": source(live.LiveConfig.teach, live.LiveConfig.images),

@@ -3,7 +3,7 @@
 
 const S = {
   scene: null, cards: [], next: 0, x: "t", equal: false, at: 0, playing: false, playedAt: 0, heldUntil: 0,
-  digit: 3, cloud: 0, hover: null, zoom: { x: null, y: {} }, sampling: { sampler: "pndm", steps: 10, spacing: "default" },
+  digit: 3, cloud: 0, hover: null, zoom: { x: null, y: {} }, sampling: null,
   panels: PANELS.slice(), scheduled: false, room: 0, chart: { points: [], figure: "error", facet: "sampler", floor: null },
   measuring: false, learning: null, leaving: false, heardAt: 0,
 };

@@ -1,6 +1,5 @@
 // Quality against network calls, measured by Python and filled in as it comes; and the schedule in diffusers' words.
 
-const SAMPLER_COLOURS = { ddim: "#0072b2", ddpm: "#6b7280", pndm: "#cc79a7", "dpm++": "#e69f00", unipc: "#009e73", heun: "#56b4e9", euler: "#8c6d1f" };
 const LOOKS = {
   exact: "The exact denoiser of the cloud, a little blurred, makes no mistake: what is left is the sampler’s own. Where the steps end near no noise (EDM, or Karras spacing), first-order samplers (DDIM, Euler) fall along slope −1, second-order ones (DPM-Solver++, UniPC, Heun) along −2. On the others the last jump, to x̂0, starts where noise is left and is what one sees of the better samplers: along −½ on Laplace, less than −1 on scaled linear, −1.5 on linear and cosine.",
   toy: "A small network is trained on each schedule first, some seconds each. Its own mistakes make a floor of their own: more calls stop helping.",
@@ -9,13 +8,13 @@ const LOOKS = {
 const facets = find(".pg-facets");
 
 function fillQuality() {
-  const { denoisers, chart_samplers: names, samplers, clouds } = S.scene.meta;
+  const { denoisers, samplers, clouds } = S.scene.meta;
   find(".pg-denoiser").replaceChildren(...Object.entries(denoisers).map(([name, title]) => new Option(title, name)));
   find(".pg-quality-cloud").replaceChildren(...Object.entries(clouds).map(([name, title]) => new Option(title, name)));
-  find(".pg-samplers").append(...names.map((name) => {
-    const box = make("input", { type: "checkbox", value: name, checked: name !== "euler" }), mark = make("i");
-    mark.style.background = SAMPLER_COLOURS[name];
-    return make("label", {}, box, mark, document.createTextNode(samplers[name].title));
+  find(".pg-samplers").append(...Object.entries(samplers).map(([name, { title, colour, charted }]) => {
+    const box = make("input", { type: "checkbox", value: name, checked: charted }), mark = make("i");
+    mark.style.background = colour;
+    return make("label", {}, box, mark, document.createTextNode(title));
   }));
   lookQuality();
 }
@@ -74,10 +73,10 @@ function onMeasured(meta) { // all points so far: messages may be overtaken, the
 // --- the charts: small multiples on the same axes -----------------------------------------------------------------------------
 
 function facetsNow() { // [{title, lines: [{color, dash, name, points}]}]
-  const { points, cards, facet } = S.chart, { samplers, chart_samplers: order } = S.scene.meta, names = order.filter((name) => points.some((p) => p.sampler === name));
+  const { points, cards, facet } = S.chart, { samplers } = S.scene.meta, names = Object.keys(samplers).filter((name) => points.some((p) => p.sampler === name));
   const line = (name, colour, some) => ({ name, ...colour, points: some });
   if (facet === "sampler") return names.map((name) => ({ title: samplers[name].title, lines: cards.map((card, k) => line(card.name, card.line, points.filter((p) => p.sampler === name && p.schedule === k))) }));
-  return cards.map((card, k) => ({ title: card.name, lines: names.map((name) => line(samplers[name].title, { color: SAMPLER_COLOURS[name], dash: "solid" }, points.filter((p) => p.sampler === name && p.schedule === k))) }));
+  return cards.map((card, k) => ({ title: card.name, lines: names.map((name) => line(samplers[name].title, { color: samplers[name].colour, dash: "solid" }, points.filter((p) => p.sampler === name && p.schedule === k))) }));
 }
 
 function drawFacets() {

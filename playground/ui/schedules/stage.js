@@ -148,6 +148,7 @@ async function begin() {
   if (answer.wrong) { say(answer.wrong, true); return; }
   S.scene = unpack(answer.scene);
   const { meta } = S.scene;
+  S.sampling = meta.sampling;
   find(".pg-digit").replaceChildren(...meta.digits.map((name, k) => new Option(`digit ${name}`, k)));
   find(".pg-digit").value = S.digit;
   find(".pg-cloud").replaceChildren(...Object.values(meta.clouds).map((title, k) => new Option(title, k)));

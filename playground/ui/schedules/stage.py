@@ -18,7 +18,8 @@ import plotly
 import torch
 from torch import Tensor
 
-from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig
+from playground.diffusion.sampling import SamplerError, SamplingConfig
+from playground.diffusion.sampling_config import scheduled
 from playground.diffusion.schedule_config import KNOBS_OF, TITLES, ScheduleConfig
 from playground.diffusion.schedules import MAX_TIMESTEPS, ScheduleError
 from playground.fair_lock import COMPUTE_LOCK
@@ -27,7 +28,6 @@ from playground.refusal import Refusal
 from playground.schedules.curves import CURVES, curves, to_csv, to_json
 from playground.schedules.diffusers_export import notes, scheduler_config, snippet
 from playground.schedules.drawn import knots_from_stroke
-from playground.schedules.quality import CHART_SAMPLERS
 from playground.schedules.steps import where
 from playground.toy.data import DATASETS, make_cloud
 from playground.ui.shared.component import channel, component
@@ -47,6 +47,8 @@ SCRIPTS = (
     "schedules/stage",
 )
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+SAMPLING_FIELDS = ("sampler", "steps", "spacing")  # that this tab turns
+FIRST_SAMPLING = SamplingConfig("pndm", 10)  # what the steps figure opens with: its repeat is a sight
 START = tuple(ScheduleConfig(name) for name in ("linear", "scaled_linear", "cosine", "karras"))
 MOST_SCHEDULES = 12  # side by side: nobody can tell more colours apart
 MOST_STROKE = 1_000  # points of a drawn curve
@@ -54,7 +56,6 @@ SHOWN_POINTS = 500  # of a cloud
 SEED = 0  # of the digits and the noise that are shown
 LARGEST = 1e30  # numbers reach the browser as float32: anything larger counts as infinite there
 DENOISERS = {"exact": "exact, of the cloud", "toy": "toy network, trained live", "mnist": "MNIST model"}
-SHOWN_SAMPLERS = tuple(name for name in SAMPLERS if not name.endswith("langevin"))  # Langevin's steps are no timesteps
 
 Answer = dict[str, Any]
 
@@ -163,7 +164,7 @@ def configs_of(values: Any) -> tuple[ScheduleConfig, ...]:
 
 def sampling_of(values: Any) -> SamplingConfig:
     """Sampler, number of steps and spacing as the page says them. Raises SamplerError."""
-    if not isinstance(values, dict) or not values.keys() <= {"sampler", "steps", "spacing"}:
+    if not isinstance(values, dict) or not values.keys() <= set(SAMPLING_FIELDS):
         raise SamplerError("Choose a sampler, a number of steps and where they fall.")
     return SamplingConfig(**values)
 
@@ -189,7 +190,6 @@ def _packed_curves(config: ScheduleConfig) -> str:
     return pack(meta, **arrays)
 
 
-@lru_cache(maxsize=1)
 def _scene() -> str:
     meta = {
         "start": [config.to_dict() for config in START],
@@ -199,11 +199,11 @@ def _scene() -> str:
         },
         "curves": {name: dataclasses.asdict(curve) for name, curve in CURVES.items()},
         "samplers": {
-            name: {"title": SAMPLERS[name].title, "source": SAMPLERS[name].source, "spacings": SAMPLERS[name].spacings}
-            for name in SHOWN_SAMPLERS
+            name: {field: getattr(row, field) for field in ("title", "source", "spacings", "colour", "charted")}
+            for name, row in scheduled().items()
         },
         "denoisers": DENOISERS,
-        "chart_samplers": CHART_SAMPLERS,
+        "sampling": {field: getattr(FIRST_SAMPLING, field) for field in SAMPLING_FIELDS},
         "clouds": {name: dataset.title for name, dataset in DATASETS.items()},
         "digits": DIGITS,
         "most_timesteps": MAX_TIMESTEPS,
@@ -212,6 +212,7 @@ def _scene() -> str:
     return pack(meta, **shown)
 
 
+@lru_cache(maxsize=1)
 def pictures() -> dict[str, Tensor]:
     """What is mixed, and its one noise: `clouds` (C, N, 2), `cloud_eps` (N, 2), `digits` (10, 28, 28), `digit_eps`."""
     generator = torch.Generator().manual_seed(SEED)

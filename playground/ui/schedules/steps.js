@@ -38,13 +38,13 @@ function callNow(card) {
   return k;
 }
 
-// Of all calls at the slider's place, which earlier ones enter the update after them: [from, to]. Liu et al.'s repeat,
-// PNDM's call 1, is forgotten once its own update is done.
-function arcsNow({ timesteps, history }, now) {
+// Of all calls at the slider's place, which earlier ones enter the update after them: [from, to]. A forgotten
+// call counts in its own update alone.
+function arcsNow({ timesteps, history, forgotten }, now) {
   const arcs = [];
   for (let k = now; k >= 0 && timesteps[k] === timesteps[now]; k--) {
     for (let j = k - 1, left = history[k] - 1; left > 0 && j >= 0; j--) {
-      if (S.sampling.sampler === "pndm" && k > 1 && j === 1) continue;
+      if (forgotten.includes(j)) continue;
       left--;
       if (timesteps[j] !== timesteps[k]) arcs.push([j, k]); // at the same place: the ring shows it
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from playground.diffusion import diffusers_schedulers
 from playground.stable_diffusion import attention, clip_game, devices, generation, initial_latents, schedulers
 from playground.stable_diffusion.digits.pipeline import FOLDER
 from playground.stable_diffusion.digits.words import COLOUR_NAMES, DIGITS, held_out
@@ -119,7 +120,7 @@ RUNNING_CODE: dict[str, str] = {
     "The loop": source(generation.denoise),
     "Words": source(generation.encode),
     "Samplers": samplers_source(),
-    "Schedulers": source(schedulers.make, schedulers.level),
+    "Schedulers": source(schedulers.make, schedulers.options, diffusers_schedulers.level),
     "Initial latents": source(initial_latents.initial_latents, initial_latents.InitialLatents),
     "Attention": source(attention.RecordingProcessor, attention._probabilities),
     "CLIP paints": source(clip_game.paint_by_clip, clip_game._views),

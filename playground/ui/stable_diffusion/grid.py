@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from playground.diffusion.samplers import SAMPLERS
 from playground.fair_lock import COMPUTE_LOCK
 from playground.stable_diffusion import DenoisingStep, Request, RequestError, StableDiffusionLab
 from playground.stable_diffusion.device_queue import Waiting
 from playground.stable_diffusion.digits.pictures import SIZE
 from playground.stable_diffusion.grid import GridCell, Value
 from playground.stable_diffusion.prompt_check import parse_prompt, read
-from playground.stable_diffusion.schedulers import SCHEDULERS
 from playground.stable_diffusion.session import StableDiffusionSession, queued
 from playground.ui.shared.notices import Update
 from playground.ui.stable_diffusion.knobs import KINDS, DrawSettings, in_words, read_axis
@@ -44,7 +44,7 @@ def draw_grid(channels: Channels, visit: Visit, settings: DrawSettings, x: Any, 
         "rows": [_label(down[0], value) for value in down[1]] if down else [""],
     }
     run, slot = state.new_run(), {"prompt": settings.prompt, "tokens": tokens_meta(tokens), "seeds": [settings.seed]}
-    begin = pack_begin(run, "grid", [slot], 1, SCHEDULERS[settings.scheduler].title, start, grid=axes)
+    begin = pack_begin(run, "grid", [slot], 1, SAMPLERS[settings.scheduler].title, start, grid=axes)
     total = len(grid.cells)
     yield {
         channels.stage: state.remember(begin),
@@ -133,5 +133,5 @@ def _pack_cell(
 
 def _label(axis: str, value: Value) -> str:
     if axis == "scheduler":
-        return SCHEDULERS[str(value)].title
+        return SAMPLERS[str(value)].title
     return f"{value:g}" if isinstance(value, float) else str(value)

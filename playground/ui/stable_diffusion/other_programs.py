@@ -8,19 +8,9 @@ from typing import Any
 
 from PIL import Image
 
+from playground.diffusion.sampling_config import named
 from playground.settings import SETTINGS
-from playground.stable_diffusion.schedulers import SCHEDULERS
 
-# Schedulers to which the web UI gives another title
-SAMPLERS = {
-    "plms": "pndm",
-    "euler a": "euler_a",
-    "dpm++ 2m": "dpm++",
-    "dpm++ 2m karras": "dpm++",
-    "dpm++ 2m sde": "dpm++_sde",
-    "dpm++ 2m sde karras": "dpm++_sde",
-    "dpm2 a": "dpm2_a",
-} | {scheduler.title.lower(): name for name, scheduler in SCHEDULERS.items()}
 MAX_TEXT = 20_000  # characters
 PAIR = re.compile(r"([A-Za-z][\w ]{0,30}):([^,\n]{1,80})(?:,|$)")
 
@@ -50,6 +40,6 @@ def read_parameters(text: str) -> dict[str, Any]:
     scale = found.get("cfg scale", "")
     if re.fullmatch(r"\d{1,2}(\.\d{1,3})?", scale, re.ASCII) and float(scale) <= SETTINGS.max_guidance_scale:
         read["guidance_scale"] = max(1.0, float(scale))  # below 1 nothing is guided either
-    if (sampler := found.get("sampler", "").lower()) in SAMPLERS:
-        read["scheduler"] = SAMPLERS[sampler]
+    if scheduler := named(found.get("sampler", "")):
+        read["scheduler"] = scheduler
     return read

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
+from playground.diffusion.samplers import SAMPLERS
 from playground.stable_diffusion import DenoisingStep, Request, StableDiffusionLab
 from playground.stable_diffusion.device_queue import Waiting
 from playground.stable_diffusion.generation import generate
 from playground.stable_diffusion.lab import Token
 from playground.stable_diffusion.picture import Kind
-from playground.stable_diffusion.schedulers import SCHEDULERS
 from playground.stable_diffusion.session import ContactSheet, StableDiffusionSession, queued
 from playground.ui.shared.notices import Update
 from playground.ui.stable_diffusion.knobs import KINDS, DrawSettings, in_words
@@ -43,7 +43,7 @@ def draw_prompts(channels: Channels, visit: Visit, settings: DrawSettings, promp
         }
         for each, read in zip(requests, tokens, strict=True)
     ]
-    mode, scheduler = "two" if len(prompts) == 2 else "one", SCHEDULERS[settings.scheduler].title
+    mode, scheduler = "two" if len(prompts) == 2 else "one", SAMPLERS[settings.scheduler].title
     expected = expected_in_words(lab, requests)
     yield {
         channels.stage: state.remember(pack_begin(run, mode, slots, settings.images, scheduler, start)),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from playground.diffusion.samplers import SAMPLERS
 from playground.stable_diffusion.models import CATALOGUE
 from playground.stable_diffusion.picture import Kind, Parameters
-from playground.stable_diffusion.schedulers import SCHEDULERS
+from playground.stable_diffusion.schedulers import options
 
 PIPELINES: dict[Kind, str] = {
     "text": "StableDiffusionPipeline",
@@ -24,11 +25,11 @@ def scripts(parameters: Parameters) -> str:
     picture, they read that one, and the mask, from files that have to be saved first.
     """
     made, kind = parameters.request, parameters.kind
-    scheduler = SCHEDULERS[made.scheduler]
+    scheduler = SAMPLERS[made.scheduler]
     model = CATALOGUE.get(parameters.model)
     source = "your/model" if model is None else model.source
     where = f"assets/{source.name}" if isinstance(source, Path) else source
-    options = "".join(f", {name}={value!r}" for name, value in scheduler.options.items())
+    told = "".join(f", {name}={value!r}" for name, value in options(made.scheduler, {}).items())
     size = f"width={made.width}, height={made.height}"
     ours, theirs = ("", ""), ("", f" {size}")
     if kind != "text":
@@ -57,7 +58,7 @@ from diffusers import {PIPELINES[kind]}, {scheduler.class_name}
 pipeline = {PIPELINES[kind]}.from_pretrained(
     {str(where)!r}, use_safetensors=True, dtype=torch.float32
 )
-pipeline.scheduler = {scheduler.class_name}.from_config(pipeline.scheduler.config{options})
+pipeline.scheduler = {scheduler.class_name}.from_config(pipeline.scheduler.config{told})
 image = pipeline(
     {made.prompt!r},
     negative_prompt={made.negative_prompt!r},

@@ -11,13 +11,14 @@ from weakref import WeakKeyDictionary
 import gradio as gr
 
 from playground.diffusion.sampling import SamplingConfig
+from playground.diffusion.sampling_config import scheduled
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.sessions import Gone, Sessions, Visitor
 from playground.settings import SETTINGS
 from playground.stable_diffusion.devices import SMALL, measure
 from playground.stable_diffusion.generation import OutOfMemory
 from playground.stable_diffusion.models import CATALOGUE, default_model, in_memory, load
-from playground.stable_diffusion.schedulers import SCHEDULERS, allowed
+from playground.stable_diffusion.schedulers import allowed
 from playground.stable_diffusion.session import StableDiffusionSession
 from playground.toy import LabError
 from playground.ui.shared.notices import MATHS, QUIET, Update, lay_out_code, notice
@@ -27,7 +28,7 @@ from playground.ui.stable_diffusion.explain import HOW_IT_WORKS, RUNNING_CODE
 from playground.ui.stable_diffusion.gallery import Gallery
 from playground.ui.stable_diffusion.grid import draw_grid
 from playground.ui.stable_diffusion.initial_image import InitialImagePart
-from playground.ui.stable_diffusion.knobs import GROUPS, KNOBS, DrawSettings, StartFrom, calls_in_words
+from playground.ui.stable_diffusion.knobs import DrawSettings, StartFrom, all_knobs, calls_in_words, groups
 from playground.ui.stable_diffusion.models import ASIDE, ModelPart
 from playground.ui.stable_diffusion.prompts import draw_prompts
 from playground.ui.stable_diffusion.stage import (
@@ -47,7 +48,7 @@ DRAW: dict[str, Any] = {
     "concurrency_limit": 16,
     "concurrency_id": "diffusion-draw",
 }
-COSTING = [knob for knob in KNOBS if knob.path in ("steps", "scheduler", "start_from", "strength")]
+COSTING = ("steps", "scheduler", "start_from", "strength")  # the knobs that say how many calls a run makes
 
 
 class StableDiffusionTab:
@@ -82,7 +83,7 @@ class StableDiffusionTab:
                 self.experiments = Experiments(self.visit, self.default.model)
                 with gr.Accordion("Model", open=True, elem_classes="pg-group"):
                     self._lay_out_model()
-                for name in GROUPS:
+                for name in groups():
                     with gr.Accordion(name, open=name == "Picture", elem_classes="pg-group"):
                         self._lay_out_group(name)
         self.clip = ClipCorner(self._session)
@@ -105,22 +106,22 @@ class StableDiffusionTab:
         self.lock = gr.Checkbox(True, label="keep the seed", info=info)
 
     def _lay_out_group(self, name: str) -> None:
-        for knob in (k for k in GROUPS[name] if not k.more):
+        for knob in (k for k in groups()[name] if not k.more):
             self.controls[knob.path] = knob.component(self.default)
         if name == "Picture":  # not right below the steps, where their hint would cover it
             self.calls = gr.HTML(notice(calls_in_words(self.default)), elem_classes="pg-notice")
         self.notices[name] = gr.HTML("", elem_classes="pg-notice")
         if name == "Picture":
             self.schedule_notice = gr.HTML("", elem_classes="pg-notice")  # stays, when a new run clears the others
-        if any(k.more for k in GROUPS[name]):
+        if any(k.more for k in groups()[name]):
             with gr.Accordion("more", open=False, elem_classes="pg-more"):
-                for knob in (k for k in GROUPS[name] if k.more):
+                for knob in (k for k in groups()[name] if k.more):
                     self.controls[knob.path] = knob.component(self.default)
 
     def _wire(self) -> None:
         stage, channels, controls = self.stage, self.channels, self.controls
         self.words = [self.prompt, self.negative, self.seed, self.lock]
-        self.knobs = [self.model, *self.words, *(controls[knob.path] for knob in KNOBS)]
+        self.knobs = [self.model, *self.words, *(controls[knob.path] for knob in all_knobs())]
         parts = [*self.initial_image.parts, *self.experiments.parts]
         self.all = [*channels.all, *self.knobs, *parts, self.schedule_notice]
         taken = [controls["scheduler"], controls["steps"], *self.experiments.parts]
@@ -138,7 +139,7 @@ class StableDiffusionTab:
             box.submit(None, js=tell_stage("draw"))
         for control in controls.values():
             control.input(None, js=tell_stage("turned"))
-        costing: dict[str, Any] = {"inputs": [controls[knob.path] for knob in COSTING], "outputs": [self.calls]}
+        costing: dict[str, Any] = {"inputs": [controls[path] for path in COSTING], "outputs": [self.calls]}
         for control in costing["inputs"]:
             control.change(self._calls, preprocess=False, queue=False, trigger_mode="always_last", **costing, **QUIET)
         self.models.wire(self.prompt, self.put, self.all)
@@ -159,13 +160,14 @@ class StableDiffusionTab:
     def put(self, settings: DrawSettings) -> Update:
         """All knobs as `settings` says, which is no experiment any more."""
         values = [settings.model, settings.prompt, settings.negative_prompt, settings.seed, settings.lock]
-        values += [knob.value(settings) for knob in KNOBS]
+        values += [knob.value(settings) for knob in all_knobs()]
         return {**dict(zip(self.knobs, values, strict=True)), **self.experiments.left(settings.model)}
 
     def _calls(self, *values: Any) -> str:
         """How many calls of the U-Net the knobs ask for."""
         try:
-            cleaned = {knob.path: knob.clean(value) for knob, value in zip(COSTING, values, strict=True)}
+            costing = {knob.path: knob for knob in all_knobs()}
+            cleaned = {path: costing[path].clean(value) for path, value in zip(COSTING, values, strict=True)}
         except LabError as refusal:
             return notice(str(refusal), wrong=True)
         return notice(calls_in_words(dataclasses.replace(self.default, **cleaned)))
@@ -282,7 +284,7 @@ class StableDiffusionTab:
                 "another noise, so it keeps its own; choose a scheduler to change where the steps fall."
             )
         taken: Update = {self.controls["steps"]: min(sampling.steps, SETTINGS.max_denoising_steps)}
-        possible = allowed(load(trained.name).scheduler_config) if in_memory(trained.name) else tuple(SCHEDULERS)
+        possible = allowed(load(trained.name).scheduler_config) if in_memory(trained.name) else tuple(scheduled())
         if sampling.sampler in possible:
             taken[self.controls["scheduler"]] = sampling.sampler
         return {

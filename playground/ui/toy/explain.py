@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from playground.diffusion import diffusers_schedulers, prediction, sampling, schedules, training
+from playground.diffusion import diffusers_schedulers, langevin, prediction, sampling, schedules, training
 from playground.diffusion.exact import ExactDenoiser, GaussianMixture
 from playground.diffusion.training import Trainer
 from playground.toy.config import ToyConfig
@@ -98,7 +98,7 @@ RUNNING_CODE: dict[str, str] = {
     "Predictions": source(prediction.target, prediction.to_x0, prediction.to_eps),
     "Schedules": source(schedules.linear, schedules.cosine, schedules.karras, schedules.flow, schedules.NoiseSchedule),
     "Exact score": source(ExactDenoiser, GaussianMixture),
-    "Langevin": source(sampling._langevin_move, sampling._annealed_langevin, sampling._langevin),
+    "Langevin": source(langevin.langevin_move, langevin.annealed_langevin, langevin.langevin),
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from playground.ui.stable_diffusion.knobs import KNOBS, DrawSettings
+from playground.ui.stable_diffusion.knobs import DrawSettings, all_knobs
 from playground.ui.stable_diffusion.tab import StableDiffusionTab
 
 TYPES = {"i16": "<i2", "i8": "<i1", "f32": "<f4"}
@@ -36,7 +36,7 @@ def said(**changes: Any) -> list[Any]:
     """The page's values, as they come for a DrawSettings."""
     settings = dataclasses.replace(DrawSettings.of("tiny"), **changes)
     head = [settings.model, settings.prompt, settings.negative_prompt, settings.seed, settings.lock]
-    return [*head, *(knob.value(settings) for knob in KNOBS)]
+    return [*head, *(knob.value(settings) for knob in all_knobs())]
 
 
 def covered(share: slice) -> str:

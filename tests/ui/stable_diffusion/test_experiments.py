@@ -10,7 +10,7 @@ from playground.stable_diffusion import StableDiffusionLab
 from playground.stable_diffusion.digits.words import COLOUR_NAMES, DIGITS, held_out
 from playground.stable_diffusion.grid import plan_grid
 from playground.ui.stable_diffusion.experiments import EXPERIMENTS, OWN, SET_STAGE
-from playground.ui.stable_diffusion.knobs import KNOBS, DrawSettings, read_axis
+from playground.ui.stable_diffusion.knobs import DrawSettings, all_knobs, read_axis
 from playground.ui.stable_diffusion.tab import StableDiffusionTab
 from tests.ui.stable_diffusion.messages import page
 
@@ -22,7 +22,7 @@ def test_an_experiment_sets_every_knob_and_says_what_to_look_for(tab: StableDiff
     for name, each in EXPERIMENTS.items():
         update = tab.experiments._choose(name, request)
         settings = dataclasses.replace(DrawSettings.of("tiny"), **each.settings)
-        assert [update[control] for control in tab.knobs[5:]] == [knob.value(settings) for knob in KNOBS]
+        assert [update[control] for control in tab.knobs[5:]] == [knob.value(settings) for knob in all_knobs()]
         assert (update[tab.prompt], update[tab.seed], update[tab.lock]) == (settings.prompt, settings.seed, True)
         assert "Look for" in update[tab.experiments.look_for]
         assert tab.experiments.choice not in update

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from playground.diffusion.sampling_config import scheduled
 from playground.stable_diffusion import RequestError, StableDiffusionLab, speed
 from playground.stable_diffusion.models import CATALOGUE
 from playground.stable_diffusion.picture import Kind, Parameters
-from playground.stable_diffusion.schedulers import SCHEDULERS
 from playground.toy import LabError
 from playground.ui.stable_diffusion.gallery import settings as settings_of
 from playground.ui.stable_diffusion.knobs import DrawSettings, StartFrom, calls_in_words, read_axis
@@ -62,7 +62,7 @@ def test_no_words_are_drawn_without_guidance() -> None:
     assert settings.request(StableDiffusionLab(tiny()), settings.prompt).guidance_scale == 1.0
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("name", scheduled())
 def test_settings_come_back_as_they_were(name: str) -> None:
     settings = dataclasses.replace(DrawSettings.of("tiny"), scheduler=name, steps=7, seed=9, negative_prompt="blue")
     made = settings.request(StableDiffusionLab(tiny()), settings.prompt)
@@ -140,7 +140,7 @@ def test_the_expected_time_is_that_of_all_prompts() -> None:
 
 def test_scripts_are_python() -> None:
     lab = StableDiffusionLab(tiny())
-    for name in SCHEDULERS:
+    for name in scheduled():
         request = lab.request('the "red" \n\\ seven', scheduler=name)
         for kind in get_args(Kind):
             compile(scripts(Parameters("tiny", request, kind)), "script", "exec")
@@ -160,7 +160,7 @@ def test_the_slider_begins_where_diffusers_does_not_guide() -> None:
     assert not DrawSettings.of("tiny").request(StableDiffusionLab(tiny()), "").guided
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("name", scheduled())
 @pytest.mark.parametrize("start_from", ["noise", "img2img"])
 def test_the_calls_told_are_those_of_the_run(name: str, start_from: StartFrom) -> None:
     lab = StableDiffusionLab(tiny())
