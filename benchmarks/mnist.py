@@ -27,7 +27,7 @@ from benchmarks.machine import describe
 from benchmarks.toy import Figure, show
 from benchmarks.toy_contest import say, spend
 from playground.diffusion.sampling import SamplingConfig
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import Trainer
 from playground.mnist.data import mnist
 from playground.mnist.judge import ImageQuality, draw_samples, judge, reads
@@ -37,7 +37,7 @@ from playground.mnist.weights import ImageModel, load_model
 
 PARTS = ("speed", "quality", "live")
 SAMPLING = SamplingConfig()
-SCHEDULE = make_schedule("cosine", 1000)
+SCHEDULE = ScheduleConfig("cosine", 1000).make()
 TIMED = 16  # images: what the page shows at once
 GUIDANCE = 2.0
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from playground.diffusion import metrics
 from playground.diffusion.exact import ExactDenoiser
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.prediction import error_in_x0, target, to_eps
 from playground.diffusion.sampling import (
     Denoiser,
@@ -28,7 +29,6 @@ from playground.diffusion.sampling import (
     sample,
     start_noise,
 )
-from playground.diffusion.schedules import NoiseSchedule
 from playground.settings import SETTINGS
 from playground.toy.config import LabError, ToyConfig
 from playground.toy.data import Cloud, make_cloud
