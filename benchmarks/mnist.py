@@ -24,7 +24,7 @@ from benchmarks.against import compare
 from benchmarks.stopwatch import spend
 from benchmarks.table import Figure, Report, make_parser, say
 from playground.diffusion.sampling import SamplingConfig
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import Trainer
 from playground.mnist.data import mnist
 from playground.mnist.judge import ImageQuality, draw_samples, judge, reads
@@ -34,7 +34,7 @@ from playground.mnist.weights import ImageModel, load_model
 
 PARTS = ("speed", "quality", "live")
 SAMPLING = SamplingConfig()
-SCHEDULE = make_schedule("cosine", 1000)
+SCHEDULE = ScheduleConfig("cosine", 1000).make()
 TIMED = 16  # images: what the page shows at once
 GUIDANCE = 2.0
 

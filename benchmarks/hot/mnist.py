@@ -17,7 +17,6 @@ def figures() -> Iterator[tuple[str, Callable[[], object]]]:
 
     torch.set_num_threads(1)
     lab, learner = MnistLab(), MnistLab()
-    x0 = lab.real(0, 16)[0]
 
     def forward() -> object:
         table = lab.forward(0, 16)
@@ -31,5 +30,4 @@ def figures() -> Iterator[tuple[str, Callable[[], object]]]:
     for sampler in SAMPLERS:
         yield f"4 digits, 20 steps of {sampler}", partial(lab.sample, DIGITS[:4], sampler=sampler, steps=20)
     yield "16 digits, forward to five levels", forward
-    yield "16 digits blurred and restored", partial(lab.cold, x0, "blur", 20)
     yield "20 training steps from scratch", train

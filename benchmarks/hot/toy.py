@@ -22,6 +22,3 @@ def figures() -> Iterator[tuple[str, Callable[[], object]]]:
     for sampler in SAMPLERS:
         yield f"1,200 samples, 20 steps of {sampler}", partial(lab.sample, 1_200, sampler=sampler, steps=20)
     yield "quality of 2,000 samples", partial(lab.quality, 2_000)
-    yield "100 exact paths", partial(lab.paths, 100, exact=True)
-    yield "field of arrows", partial(lab.field, 300)
-    yield "loss by timestep", partial(lab.loss_by_timestep)

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from playground.diffusion.knobs import check_types
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.optimizer import OPTIMIZERS, Optimizer, OptimizerName
 from playground.diffusion.prediction import PREDICTIONS, Prediction, target
-from playground.diffusion.schedules import NoiseSchedule
 from playground.refusal import Refusal
 
 NoiseLevels = Literal["log_normal", "uniform", "angle"]

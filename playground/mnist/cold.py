@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import Batch, Trainer
 from playground.mnist.data import MNIST, ImageSet, mnist
 from playground.mnist.networks import NetworkConfig, make_network
@@ -179,7 +179,7 @@ class ColdTrainer(Trainer):
     """The playground's own training loop, with a degraded picture in place of a noisy one and the paper's L1 loss."""
 
     def __init__(self, degradation: Degradation, images: ImageSet, seed: int) -> None:
-        self.degradation, classes, schedule = degradation, len(images.classes), make_schedule("cosine", 1000)
+        self.degradation, classes, schedule = degradation, len(images.classes), ScheduleConfig("cosine", 1000).make()
         super().__init__(Restorer(classes, seed), images, schedule, TRAINING, seed, images.labels, classes)
 
     def backward(self, batch: Batch) -> Tensor:

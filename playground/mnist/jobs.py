@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from playground.diffusion.sampling import SAMPLERS, SamplePath, SampleStep, steps_from
-from playground.diffusion.schedule_config import CUSTOM
 from playground.fair_lock import in_turns
 from playground.mnist import cold, generate
 from playground.mnist.data import DIGITS, ImageDataError, mnist
@@ -75,7 +74,7 @@ def work_on(session: MnistSession, settings: MnistSettings) -> Job:
             steps = generate.between_classes(model, request, one, other)
             return Job(steps, total, f"From {one} to {other}, one noise", None)
         case "blur" | "pixelate":
-            return _cold(session, settings, labels, request.timesteps - 1)
+            return _cold(session, settings, labels, request.schedule.timesteps - 1)
     return Job(generate.generate(model, request), total, title, labels)
 
 
@@ -133,8 +132,9 @@ def compared(request: Request, by: str, value: str) -> tuple[Request, str]:
         sampling = dataclasses.replace(request.sampling, sampler=value, spacing="default")
         return dataclasses.replace(request, sampling=sampling), SAMPLERS[value].title
     if by == "schedule":
-        changed = dataclasses.replace(request, schedule=value)
-        return changed, changed.brought.title if value == CUSTOM else f"{value} schedule"
+        # The one that is chosen already keeps its knobs; all share T and zero terminal SNR.
+        schedule = dataclasses.replace(request.schedule, name=value)
+        return dataclasses.replace(request, schedule=schedule), schedule.title
     if by == "steps":
         sampling = dataclasses.replace(request.sampling, steps=int(value))
         return dataclasses.replace(request, sampling=sampling), f"{value} steps"

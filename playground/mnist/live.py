@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from playground.diffusion.sampling import sample
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.timeline import Timeline
 from playground.diffusion.training import Diverged, Trainer, TrainingConfig, TrainStep
 from playground.fair_lock import COMPUTE_LOCK, FairLock
@@ -130,7 +130,7 @@ class LiveRun:
 
     def __init__(self, config: LiveConfig, model: ImageModel) -> None:
         self.config, self.images = config, config.images()
-        self.schedule = make_schedule("cosine", 1000)
+        self.schedule = ScheduleConfig("cosine", 1000).make()
         network: nn.Module
         if config.start == "shipped":
             network = copy.deepcopy(model.network).requires_grad_(True).train()

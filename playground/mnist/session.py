@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.sampling import SamplePath, start_noise
-from playground.diffusion.schedules import NoiseSchedule
 from playground.mnist.data import ImageDataError, ImageSet
 from playground.mnist.lab import SHOWN, ForwardTable, MnistLab
 from playground.mnist.live import Control

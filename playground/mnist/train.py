@@ -22,7 +22,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from playground.diffusion.sampling import SamplingConfig, network_denoiser, sample, start_noise
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import Batch, Trainer, TrainingConfig, TrainStep
 from playground.mnist.datasets import open_images
 from playground.mnist.export import sheet
@@ -85,7 +85,7 @@ class Run:
         self.images = open_images(recipe.data).resized(recipe.size)
         classes = len(self.images.classes)
         network = make_network(recipe.network, self.images.shape, classes, recipe.seed)
-        schedule = make_schedule("cosine", 1000)
+        schedule = ScheduleConfig("cosine", 1000).make()
         self.trainer = SharedTrainer(
             accelerator,
             network,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.prediction import error_in_x0
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import NoiseSchedule
 
 
 @dataclass(frozen=True)

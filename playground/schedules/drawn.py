@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from playground.diffusion.knot_schedules import LEAST_FALL, Knots, drawn_betas
-from playground.diffusion.schedules import MAX_BETA, MIN_BETA, ScheduleError
+from playground.diffusion.noise_schedule import MAX_BETA, MIN_BETA, ScheduleError
 
 GRID = 100  # a drawn curve is kept at u = 0, 0.01, … 1: finer than a hand draws, and short enough for a URL
 MAX_POINTS = 20_000  # a mouse that reports every millisecond, for 20 s

@@ -23,10 +23,10 @@ from torch import Tensor
 
 from playground.diffusion.diffusers_schedulers import make_scheduler
 from playground.diffusion.knobs import check_types
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig, sample
 from playground.diffusion.sampling_config import scheduled
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import ScheduleError
 from playground.diffusion.training import Diverged
 from playground.fair_lock import in_turns
 from playground.refusal import Refusal

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from playground.diffusion.exact import GaussianMixture
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.sampling import start_noise
-from playground.diffusion.schedules import NoiseSchedule
 from playground.schedules.cache import Cache
 from playground.toy.data import make_cloud
 

@@ -36,7 +36,6 @@ from playground.toy.user_points import MAX_CLASSES, cloud_from_points
 BOX_MARGIN = 0.1  # x̂0 may leave the data's bounding box by this share of its size, and no further
 FORMAT = "diffusion-playground/toy/1"
 MAX_STEP = 10**9  # of a file's experiment
-SCHEDULE_KNOBS = ("schedule", "timesteps", "beta_start", "beta_end", "rescale_betas_zero_snr", "custom_schedule")
 RESTARTS = ("dataset", "points", "n_points", "seed", "conditional", "network", "training.prediction")
 
 
@@ -59,7 +58,7 @@ class ToyLab:
         _check_classes(config, cloud)
         with self._lock:
             self.config, self.cloud = config, cloud
-            self.schedule = config.make_schedule()
+            self.schedule = config.schedule.make()
             self.mean = cloud.points.mean(0)  # (2,)
             self.std = (cloud.points - self.mean).square().mean().sqrt()  # one scale for both axes keeps the shape
             self.standard = standard = (cloud.points - self.mean) / self.std
@@ -95,8 +94,8 @@ class ToyLab:
                 self.restart(config)
                 return "restart"
             _check_classes(config, self.cloud)
-            if any(_differ(name, config, self.config) for name in SCHEDULE_KNOBS):
-                self.schedule, self._floors = config.make_schedule(), {}
+            if config.schedule != self.config.schedule:
+                self.schedule, self._floors = config.schedule.make(), {}
             self.config = config
             self.trainer.config, self.trainer.schedule = config.training, self.schedule
             return "live"

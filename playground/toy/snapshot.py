@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from playground.diffusion import metrics
 from playground.diffusion.exact import ExactDenoiser
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.prediction import error_in_x0, target, to_eps
 from playground.diffusion.sampling import (
     Denoiser,
@@ -28,7 +29,6 @@ from playground.diffusion.sampling import (
     sample,
     start_noise,
 )
-from playground.diffusion.schedules import NoiseSchedule
 from playground.settings import SETTINGS
 from playground.toy.config import LabError, ToyConfig
 from playground.toy.data import Cloud, make_cloud
@@ -148,7 +148,7 @@ class Snapshot:
         return float(centre[0]), float(centre[1]), float(torch.maximum(1.12 * reach, 2.1 * self.std))
 
     def learned_fields(self, timesteps: list[int], grid: int = 21) -> Iterator[Tensor]:
-        """(grid², 2) for each timestep: σ_t times the learned score on the lattice, for the class to draw if there is one.
+        """(grid², 2) for each timestep: σ_t times the learned score on the lattice, for the class to draw, if any.
 
         It says where a noisy point is pulled, in units of the noise.
         """

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from playground.diffusion.sampling import SAMPLERS, Denoiser, SamplerError, SamplingConfig, sample, start_noise
-from playground.diffusion.schedules import SCHEDULES, make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedules import SCHEDULES
 from tests.diffusion.mixture import MIXTURE, STEPS, rng, states
 
 
@@ -59,7 +60,7 @@ def test_the_contract_of_every_walk(which: tuple[str, str], name: str, zero_snr:
     timesteps = data.draw(st.integers(2, 100), label="T")
     steps = data.draw(st.integers(2, timesteps), label="K")
     zero_snr = zero_snr and SAMPLERS[sampler].zero_terminal_snr
-    schedule, denoise = make_schedule(name, timesteps, rescale_betas_zero_snr=zero_snr), Counted()
+    schedule, denoise = ScheduleConfig(name, timesteps, rescale_betas_zero_snr=zero_snr).make(), Counted()
     config = SamplingConfig(sampler, steps=steps, spacing=spacing, langevin_inner=3)
     path = states(schedule, config, n=8, denoise=denoise)
     count, calls = states_and_calls(sampler, steps, inner=3)
@@ -91,7 +92,7 @@ def test_the_contract_of_every_walk(which: tuple[str, str], name: str, zero_snr:
 @pytest.mark.parametrize("name", ["karras", "flow"])
 @pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s != "langevin"])
 def test_the_first_state_is_the_start_noise(sampler: str, name: str) -> None:
-    schedule = make_schedule(name, 50)
+    schedule = ScheduleConfig(name, 50).make()
     spacing = "trailing" if "trailing" in SAMPLERS[sampler].spacings else "default"  # "leading" starts below T-1
     first = states(schedule, SamplingConfig(sampler, steps=10, spacing=spacing))[0]
     scale = float(schedule.scales[49])
@@ -103,7 +104,7 @@ def test_the_first_state_is_the_start_noise(sampler: str, name: str) -> None:
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_who_uses_the_generator(sampler: str) -> None:
-    schedule, noise = make_schedule("karras", 50), start_noise(16, 2, 0)
+    schedule, noise = ScheduleConfig("karras", 50).make(), start_noise(16, 2, 0)
     config = SamplingConfig(sampler, steps=10)
 
     def run(seed: int, elsewhere: int) -> Tensor:
@@ -115,7 +116,7 @@ def test_who_uses_the_generator(sampler: str) -> None:
 
 
 def test_ddim_is_stochastic_with_eta() -> None:
-    schedule, noise = make_schedule("karras", 50), start_noise(16, 2, 0)
+    schedule, noise = ScheduleConfig("karras", 50).make(), start_noise(16, 2, 0)
     config = SamplingConfig("ddim", steps=10, eta=1.0)
     one, same, other = (list(sample(MIXTURE, schedule, noise, config, rng(seed)))[-1].x for seed in (1, 1, 2))
     assert torch.equal(one, same)
@@ -140,7 +141,9 @@ def test_start_noise_is_normal() -> None:
 
 def test_no_gradient_is_kept() -> None:
     weight = torch.ones(1, requires_grad=True)
-    path = states(make_schedule("karras", 50), SamplingConfig(steps=5), denoise=lambda x, alpha, sigma: weight * x)
+    path = states(
+        ScheduleConfig("karras", 50).make(), SamplingConfig(steps=5), denoise=lambda x, alpha, sigma: weight * x
+    )
     assert not any(step.x.requires_grad or step.x0.requires_grad for step in path)
 
 
@@ -149,7 +152,7 @@ def test_no_gradient_is_kept() -> None:
 
 @pytest.mark.parametrize("sampler", ["pndm", "heun"])
 def test_no_start_without_signal(sampler: str) -> None:
-    schedule = make_schedule("linear", 100, rescale_betas_zero_snr=True)
+    schedule = ScheduleConfig("linear", 100, rescale_betas_zero_snr=True).make()
     with pytest.raises(SamplerError, match=r"cannot start where no signal is left.*Choose"):
         states(schedule, SamplingConfig(sampler, steps=10, spacing="linspace"))
 
@@ -157,7 +160,7 @@ def test_no_start_without_signal(sampler: str) -> None:
 @pytest.mark.parametrize("sampler", STEPS)
 def test_more_steps_than_timesteps_are_refused(sampler: str) -> None:
     with pytest.raises(SamplerError, match="51 sampling steps do not fit into a schedule of T = 50"):
-        states(make_schedule("karras", 50), SamplingConfig(sampler, steps=51))
+        states(ScheduleConfig("karras", 50).make(), SamplingConfig(sampler, steps=51))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from playground.diffusion.sampling import (
     slerp,
     start_noise,
 )
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from tests.diffusion.mixture import MIXTURE, rng, states
 
 # Guidance
@@ -51,7 +51,7 @@ def test_guidance_scales_0_and_1() -> None:
 
 
 def test_guidance_leads_to_the_class() -> None:
-    schedule, config = make_schedule("karras", 1000), SamplingConfig(steps=50)
+    schedule, config = ScheduleConfig("karras", 1000).make(), SamplingConfig(steps=50)
     x = states(schedule, config, n=500, denoise=guide(conditional, MIXTURE, 3.0))[-1].x
     assert (torch.cdist(x.double(), MIXTURE.means).argmin(dim=1) == 0).all()
 
@@ -65,7 +65,7 @@ FROM_LEVELS = [(name, spacing) for name, sampler in SAMPLERS.items() for spacing
 @pytest.mark.parametrize("name", ["linear", "karras"])
 @pytest.mark.parametrize(("sampler", "spacing"), [pair for pair in FROM_LEVELS if "langevin" not in pair[0]])
 def test_sampling_from_an_image_starts_at_its_noised_self(sampler: str, spacing: str, name: str) -> None:
-    schedule, t, n = make_schedule(name, 100), 60, 6
+    schedule, t, n = ScheduleConfig(name, 100).make(), 60, 6
     x0, eps = MIXTURE.sample(n, rng(3)).float(), start_noise(n, 2, 4)
     config = SamplingConfig(sampler, steps=9, spacing=spacing)
     first = next(sample_from(x0, eps, t, MIXTURE, schedule, config, generator=rng(1)))
@@ -76,7 +76,7 @@ def test_sampling_from_an_image_starts_at_its_noised_self(sampler: str, spacing:
 
 
 def test_sampling_from_the_last_timestep_of_an_image_is_sampling_from_what_it_became() -> None:
-    schedule, eps = make_schedule("cosine", 100), start_noise(8, 2, 0)
+    schedule, eps = ScheduleConfig("cosine", 100).make(), start_noise(8, 2, 0)
     x0 = MIXTURE.sample(8, rng(2)).float()
     config = SamplingConfig("ddim", steps=10)
     x = schedule.add_noise(x0, eps, torch.full((8,), 99))
@@ -89,7 +89,7 @@ def test_sampling_from_the_last_timestep_of_an_image_is_sampling_from_what_it_be
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm++"])
 def test_the_less_noise_the_closer_to_the_image(sampler: str) -> None:
     """Meng et al. 2022, figure 3: faithful at one end, realistic at the other."""
-    schedule, x0 = make_schedule("cosine", 200), MIXTURE.sample(400, rng(2)).float()
+    schedule, x0 = ScheduleConfig("cosine", 200).make(), MIXTURE.sample(400, rng(2)).float()
     moved = []
     for t in (10, 60, 130, 199):
         config = SamplingConfig(sampler, steps=10)
@@ -102,7 +102,7 @@ def test_the_less_noise_the_closer_to_the_image(sampler: str) -> None:
 
 @given(t=st.integers(-5, 110), steps=st.integers(2, 30))
 def test_an_image_is_noised_to_a_timestep_that_is_there(t: int, steps: int) -> None:
-    schedule, x0 = make_schedule("cosine", 100), torch.zeros(2, 2)
+    schedule, x0 = ScheduleConfig("cosine", 100).make(), torch.zeros(2, 2)
     run = sample_from(x0, start_noise(2, 2, 0), t, MIXTURE, schedule, SamplingConfig("ddim", steps=steps))
     if steps - 1 <= t < 100:
         assert len(list(run)) == steps + 1

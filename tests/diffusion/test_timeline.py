@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.timeline import Timeline
 from playground.diffusion.training import Diverged, Trainer, TrainingConfig
 
 DATA = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
-SCHEDULE = make_schedule("cosine", 100)
+SCHEDULE = ScheduleConfig("cosine", 100).make()
 NUMBERS = 2 * 2 + 2  # weights of the network below
 STATE = 4 * 4 * NUMBERS  # bytes that a timeline counts for one checkpoint
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import SAMPLERS, collect
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import ScheduleError
 from playground.mnist.data import ImageDataError, ImageSet, mnist
 from playground.mnist.generate import GenerateError, Request
 from playground.mnist.jobs import (

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig, sample
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import ScheduleError
 from playground.schedules.diffusers_export import CLASSES, notes, scheduler_config, snippet
 from playground.schedules.steps import where
 

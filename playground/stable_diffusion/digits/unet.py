@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from playground.diffusion.diffusers_schedulers import import_diffusers
-from playground.diffusion.schedules import NoiseSchedule, make_schedule
+from playground.diffusion.noise_schedule import NoiseSchedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import TrainStep
 from playground.stable_diffusion.digits.pictures import Writer
 from playground.stable_diffusion.digits.pipeline import make_scheduler, make_unet
@@ -39,7 +40,7 @@ def train_unet(folder: Path, recipe: Recipe = RECIPE) -> Iterator[TrainStep]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         unet = make_unet()
-    writer, schedule = Writer("train"), make_schedule("scaled_linear")
+    writer, schedule = Writer("train"), ScheduleConfig("scaled_linear").make()
     weights = level_weights(schedule)
 
     def loss(chance: Chance) -> Tensor:

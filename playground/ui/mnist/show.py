@@ -28,7 +28,7 @@ ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mni
 
 def packed_scene(session: MnistSession, settings: MnistSettings) -> str:
     """The session's images, one noise for each, and the schedule."""
-    table = session.shown(settings.request().make_schedule())
+    table = session.shown(settings.schedule.make())
     images = session.uploaded
     classes, name = (DIGITS, "MNIST test digits") if images is None else (images.classes, images.name)
     with COMPUTE_LOCK.work():

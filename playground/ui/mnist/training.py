@@ -17,7 +17,7 @@ from playground.mnist.settings import MnistSettings
 from playground.refusal import Refusal
 from playground.sessions import FullHouse, Gone, Sessions
 from playground.settings import SETTINGS
-from playground.ui.mnist.knobs import LIVE_KNOBS, mnist_settings
+from playground.ui.mnist.knobs import live_paths, mnist_settings
 from playground.ui.mnist.stage import pack_frame
 from playground.ui.shared.notices import QUIET, Update, notice
 from playground.ui.shared.wire import pack
@@ -135,7 +135,7 @@ def still(session: MnistSession, run: LiveRun, note: str) -> str:
 
 def live_knobs(settings: MnistSettings) -> dict[str, Any]:
     """What the knobs of live training say."""
-    return {name: getattr(settings, name) for name in LIVE_KNOBS}
+    return {name: getattr(settings, name) for name in live_paths()}
 
 
 def _idle(note: str, running: bool = False) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from playground.diffusion import knot_schedules, schedules
+from playground.diffusion import knot_schedules, noise_schedule
 from playground.diffusion.diffusers_schedulers import make_scheduler, spaced_timesteps
+from playground.diffusion.schedules import by_formula
 from playground.schedules import curves, diffusers_export, drawn, learned, quality, reference, steps
 from playground.ui.shared.notices import samplers_source, source
 
@@ -62,11 +63,9 @@ stop helping.
 }
 
 RUNNING_CODE: dict[str, str] = {
-    "Schedules": source(
-        schedules.linear, schedules.scaled_linear, schedules.cosine, schedules.laplace, schedules.karras, schedules.flow
-    ),
-    "Zero SNR": source(schedules.rescale_zero_terminal_snr),
-    "Curves": source(schedules.NoiseSchedule, curves.curves, curves.density),
+    "Schedules": source(*(row.make for row in by_formula().values())),
+    "Zero SNR": source(noise_schedule.rescale_zero_terminal_snr),
+    "Curves": source(noise_schedule.NoiseSchedule, curves.curves, curves.density),
     "Drawn": source(drawn.knots_from_stroke, drawn.falling, knot_schedules.drawn),
     "Learned": source(learned.learn, learned.MonotoneNetwork, learned.Moments),
     "Samplers": samplers_source(),

@@ -18,10 +18,11 @@ import plotly
 import torch
 from torch import Tensor
 
+from playground.diffusion.noise_schedule import MAX_TIMESTEPS, ScheduleError
 from playground.diffusion.sampling import SamplerError, SamplingConfig
 from playground.diffusion.sampling_config import scheduled
-from playground.diffusion.schedule_config import KNOBS_OF, TITLES, ScheduleConfig
-from playground.diffusion.schedules import MAX_TIMESTEPS, ScheduleError
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedules import SCHEDULES, by_curve
 from playground.fair_lock import COMPUTE_LOCK
 from playground.mnist.data import DIGITS, mnist
 from playground.refusal import Refusal
@@ -129,7 +130,8 @@ def read_stroke(question: Answer) -> Answer:
     if not isinstance(points, list) or len(points) > MOST_STROKE:
         raise ScheduleError(f"A drawing has at most {MOST_STROKE} points. Draw it anew.", knob="knots")
     knots, words = knots_from_stroke(points)
-    config = dataclasses.replace(ScheduleConfig.from_dict(question.get("config")), name="drawn", knots=knots)
+    given = ScheduleConfig.from_dict(question.get("config"))
+    config = dataclasses.replace(given, name=by_curve("hand"), knots=knots)
     return {"config": config.to_dict(), "words": words, "curves": _packed_curves(config)}
 
 
@@ -184,7 +186,7 @@ def _packed_curves(config: ScheduleConfig) -> str:
         "T": len(schedule),
         "config": config.to_dict(),
         "title": config.title,
-        "name": TITLES[config.name],
+        "name": config.row.title,
         "warning": schedule.warning,
     }
     return pack(meta, **arrays)
@@ -194,8 +196,12 @@ def _scene() -> str:
     meta = {
         "start": [config.to_dict() for config in START],
         "schedules": {
-            name: {"title": TITLES[name], "knobs": [dataclasses.asdict(spec) for spec in specs]}
-            for name, specs in KNOBS_OF.items()
+            name: {
+                "title": row.title,
+                "knots_from": row.knots_from,
+                "knobs": [dataclasses.asdict(k) for k in row.knobs],
+            }
+            for name, row in SCHEDULES.items()
         },
         "curves": {name: dataclasses.asdict(curve) for name, curve in CURVES.items()},
         "samplers": {

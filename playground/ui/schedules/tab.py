@@ -17,9 +17,10 @@ from typing import Any
 
 import gradio as gr
 
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import SAMPLERS
-from playground.diffusion.schedule_config import TITLES, ScheduleConfig
-from playground.diffusion.schedules import ScheduleError
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedules import by_curve
 from playground.fair_lock import COMPUTE_LOCK, in_turns
 from playground.refusal import Refusal
 from playground.schedules.learned import learn
@@ -116,7 +117,7 @@ class SchedulesTab:
                     yield _message("learned", card=card, waiting="" if begun else step.words)
                     continue
                 begun = True
-                config = dataclasses.replace(base, name="learned", knots=step.knots)
+                config = dataclasses.replace(base, name=by_curve("data"), knots=step.knots)
                 done = step.step == step.steps
                 facts = {"step": step.step, "steps": step.steps, "variance": step.variance, "least": step.least}
                 yield _message("learned", card=card, config=config.to_dict(), done=done, **facts)
@@ -175,7 +176,7 @@ def _chart(asked: int, data: Mapping[str, Any]) -> Iterator[str]:
 def _points(config: ChartConfig, points: list[dict[str, Any]]) -> Iterator[tuple[ChartPoint | None, str]]:
     """What goes on, in words, with the point if it is one; `points` fills."""
     for event in measure(config):
-        where = TITLES[config.schedules[event.schedule].name]
+        where = config.schedules[event.schedule].row.title
         if isinstance(event, ChartPoint):
             points.append(dataclasses.asdict(event))
             yield event, f"{event.done} of {event.total} points"

@@ -7,6 +7,7 @@ a run arrive as this component's value; everything else through a Channel, so th
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import gradio as gr
@@ -34,14 +35,8 @@ def pack_scene(lab: ToyLab, look: str, link: str, running: bool) -> str:
     config = lab.config
     meta = {
         "run": lab.run,
-        "key": [
-            lab.run,
-            config.schedule,
-            config.timesteps,
-            config.beta_end,
-            config.rescale_betas_zero_snr,
-            config.custom_schedule,
-        ],
+        # All that the exact score depends on, as text: JavaScript would take any two tables for the same.
+        "key": json.dumps([lab.run, config.schedule.to_dict(), config.label, config.guidance_scale]),
         "link": link,
         "running": running,
         "warning": lab.schedule.warning,

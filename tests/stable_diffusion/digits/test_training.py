@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.stable_diffusion.digits import __main__ as command
 from playground.stable_diffusion.digits.cards import open_pipeline
 from playground.stable_diffusion.digits.clip import RECIPE as CLIP
@@ -108,7 +108,7 @@ def test_contrast_is_smallest_where_each_finds_its_own():
 
 
 def test_min_snr_weighs_an_error_of_x0_by_at_most_five():
-    schedule = make_schedule("scaled_linear")
+    schedule = ScheduleConfig("scaled_linear").make()
     in_x0 = level_weights(schedule) * schedule.snr
     assert in_x0.max() == pytest.approx(5.0)
     assert level_weights(schedule)[-1] == 1.0

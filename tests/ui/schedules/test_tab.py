@@ -13,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import SamplerError, SamplingConfig
 from playground.diffusion.schedule_config import KNOBS_OF, ScheduleConfig
-from playground.diffusion.schedules import ScheduleError
 from playground.schedules.curves import CURVES, curves
 from playground.schedules.quality import ChartError
 from playground.stable_diffusion.device_queue import Waiting
