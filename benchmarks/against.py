@@ -47,9 +47,9 @@ def ask(tree: Path, part: str, *names: str) -> Any:
     # The scripts are this checkout's, the code they import is the tree's: -P keeps their own folder off the path.
     command = [sys.executable, "-P", str(HOT / "clock.py"), str(HOT / f"{part}.py"), *names]
     environment = os.environ | ONE_THREAD | {"PYTHONPATH": str(tree), "GRADIO_ANALYTICS_ENABLED": "False"}
-    answer = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, text=True)
+    answer = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
     if answer.returncode:
-        sys.exit(f"{part} cannot be measured in {tree}: see above.")
+        sys.exit(f"{part} cannot be measured in {tree}:\n{answer.stderr}")
     return json.loads(answer.stdout.splitlines()[-1])
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-REPEATS, ENOUGH = 20, 1.0  # at most so many runs of each, or so many seconds
+FEWEST, MOST, ENOUGH = 3, 20, 1.0  # runs of each: at least, at most, and so many seconds are enough
 
 
 def fewest_seconds(work: Callable[[], object]) -> float:
@@ -22,7 +22,7 @@ def fewest_seconds(work: Callable[[], object]) -> float:
     """
     work()
     seconds: list[float] = []
-    while len(seconds) < REPEATS and sum(seconds) < ENOUGH:
+    while len(seconds) < FEWEST or (len(seconds) < MOST and sum(seconds) < ENOUGH):
         begun = time.process_time()
         work()
         seconds.append(time.process_time() - begun)
