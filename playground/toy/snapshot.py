@@ -148,7 +148,7 @@ class Snapshot:
         return float(centre[0]), float(centre[1]), float(torch.maximum(1.12 * reach, 2.1 * self.std))
 
     def learned_fields(self, timesteps: list[int], grid: int = 21) -> Iterator[Tensor]:
-        """(grid², 2) for each timestep: σ_t times the learned score on the lattice, for the class to draw if there is one.
+        """(grid², 2) for each timestep: σ_t times the learned score on the lattice, for the class to draw, if any.
 
         It says where a noisy point is pulled, in units of the noise.
         """
