@@ -143,7 +143,7 @@ class ToyLab:
     # --- keeping it ----------------------------------------------------------------------------------------------
 
     def to_bytes(self) -> bytes:
-        """The whole experiment as a safetensors file: config, user points, weights, average, optimiser, random state."""
+        """The experiment as a safetensors file: config, user points, weights, average, optimiser, random state."""
         with self._lock:
             tensors, rest = flatten(self.trainer.state_dict())
             config = self.config

@@ -1,8 +1,8 @@
 """The toy lab's stage: canvas, transport bar and charts in one component, and what Python sends to it.
 
 Three kinds of message, each a string of `wire.pack`. A *scene* is the setting: data, noise schedule, window. A *frame*
-is a run at one moment. It may carry a *study*: a sampled path, score fields, the loss by timestep. Frames of a run arrive
-as this component's value; everything else through a Channel, so that no message overtakes another.
+is a run at one moment. It may carry a *study*: a sampled path, score fields, the loss by timestep. Frames of a run
+arrive as this component's value; everything else through a Channel, so that no message overtakes another.
 """
 
 from __future__ import annotations
