@@ -29,7 +29,7 @@ from playground.ui.toy.stage import pack_frame, pack_scene, toy_stage
 from playground.ui.toy.training import ASIDE, ToyTraining, idle, still
 
 MIXED = "mixed"  # a recipe with knobs turned
-Change = Callable[[Visitor], str | None]  # a word on what happened; None when there was nothing to do
+Change = Callable[[Visitor], str | None]  # returns what to say of it; None when there was nothing to do
 
 
 class ToyTab:
@@ -110,7 +110,7 @@ class ToyTab:
                 raw: dict[str, Any] = {"inputs": [control], "outputs": everything, "preprocess": False, **ASIDE}
                 turn = self._turning(knob, group, dragged=isinstance(control, (gr.Slider, gr.Number)))
                 control.input(turn, trigger_mode="always_last", **raw)
-                if isinstance(control, (gr.Slider, gr.Number)):  # let go of: now a refused number has to give way
+                if isinstance(control, (gr.Slider, gr.Number)):  # released: now a refused number is set back
                     let_go = control.release if isinstance(control, gr.Slider) else control.blur
                     let_go(self._turning(knob, group, dragged=False), trigger_mode="multiple", **raw)
         self.quality.wire(self.notices["Sampling"])
@@ -126,7 +126,7 @@ class ToyTab:
         return pack_scene(visitor.lab, preset.look_for, to_query(config), visitor.training)
 
     def _show(self, visitor: Visitor, group: str, message: str, knobs: Iterable[Knob] | None = None) -> Update:
-        """Everything as the lab has it, `knobs` among it, with `message` beside the group that caused the change."""
+        """The whole page as the lab is now, including `knobs`, with `message` at the group that caused the change."""
         lab = visitor.lab
         shown: Update = {
             self.scene: self._scene(visitor),
@@ -156,18 +156,18 @@ class ToyTab:
         said: Any = None,
         dragged: bool = False,
     ) -> Update:
-        """Try `change`; when it is refused, say why at its group and show the knobs as they still are.
+        """Try `change`; when it is refused, say why at its group and set the knobs back.
 
-        Of a `knob` turned, only those others are shown that moved with it, and itself where it is not as was `said`:
-        the visitor may have turned it further, or the next one, by now. While it is `dragged`, or typed into, it shows
-        what the visitor says.
+        When a single `knob` was turned, only the others that moved with it are updated, and itself if the lab has not
+        taken the value `said`: by now the visitor may have turned it further, or the next one. While it is `dragged`
+        or typed into, it keeps what the visitor entered.
         """
         try:
             visitor = self._visitor(request)
         except Gone as refusal:
             return {self.notices[group]: notice(str(refusal), wrong=True)}
         lab = visitor.lab
-        with visitor.changes.work():  # the answer too: of two answers, the later one has both changes
+        with visitor.changes.work():  # held for the answer too, so that the later of two answers has both changes
             try:
                 old, classes, message = lab.config, lab.cloud.classes, change(visitor)
             except Refusal as refusal:
@@ -179,7 +179,7 @@ class ToyTab:
                 return self._show(visitor, group, message)
             moved = [k for k in self.knobs if k is not knob and k.value(lab.config) != k.value(old)]
             itself = [] if dragged or knob.value(lab.config) == said else [knob]
-            named = [] if lab.cloud.classes == classes else [self._knob("label")]  # the same choice, among other names
+            named = [] if lab.cloud.classes == classes else [self._knob("label")]  # the same class, under another name
             return self._show(visitor, group, message, [*moved, *itself, *named])
 
     def take_schedule(
@@ -204,7 +204,7 @@ class ToyTab:
     def _explaining(self, title: str) -> Callable[[], Update]:
         return lambda: {self.how: gr.Accordion(open=True), self.how_tabs: gr.Tabs(selected=title)}
 
-    # --- the stage's wishes --------------------------------------------------------------------------------------
+    # --- events of the stage -------------------------------------------------------------------------------------
 
     def _ready(self, event: gr.EventData, request: gr.Request) -> Update:
         def begin(visitor: Visitor) -> str:
@@ -237,16 +237,16 @@ class ToyTab:
 
         return self._attempt(request, "Data", use)
 
-    # --- the knobs' wishes ---------------------------------------------------------------------------------------
+    # --- events of the knobs -------------------------------------------------------------------------------------
 
     def _turning(self, knob: Knob, group: str, dragged: bool) -> Callable[[Any, gr.Request], Update]:
         def turn(value: Any, request: gr.Request) -> Update:
             def change(visitor: Visitor) -> str | None:
                 if value == knob.value(visitor.lab.config):
-                    return None  # Gradio tells of most choices twice, and a second answer would wipe out the notice
+                    return None  # Gradio reports most choices twice, and a second answer would erase the notice
                 lab, changes, words = visitor.lab, knob.changes(value), ""
                 if knob.path == "n_points" and lab.config.points is not None:
-                    raise LabError("Your own points are as many as they are: this is for the clouds of the list.")
+                    raise LabError("The number of your own points is fixed: this knob is for the built-in clouds.")
                 if knob.path == "dataset":
                     changes, words = self._other_data(lab, str(changes["dataset"]))
                 trained = lab.step
@@ -264,7 +264,7 @@ class ToyTab:
         return turn
 
     def _other_data(self, lab: ToyLab, name: str) -> tuple[dict[str, Any], str]:
-        """What changes with the point cloud, and a word on it."""
+        """What changes with the point cloud, and what to say of it."""
         if name == OWN:
             if lab.config.points is None:
                 raise LabError("Draw your own (at the top right of the stage), or upload a file here.")
@@ -277,7 +277,7 @@ class ToyTab:
     def _choose_preset(self, name: str, request: gr.Request) -> Update:
         def choose(visitor: Visitor) -> str:
             if name not in PRESETS:
-                raise LabError("Your own mix is what the knobs make of a recipe: choose one, then turn them.")
+                raise LabError("“Your own mix” is a recipe with knobs turned: choose a recipe, then turn its knobs.")
             old, preset = visitor.lab.config, PRESETS[name]
             data = {} if preset.brings_data else {"dataset": old.dataset, "points": old.points}
             visitor.lab.restart(preset.config.changed(seed=old.seed, **data))
