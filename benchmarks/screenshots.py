@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from benchmarks.page import CHROMIUM_ARGS, ROOT, app, serving
 from tests.browser.chromium import HELP, find
@@ -24,7 +24,7 @@ from tests.browser.stable_diffusion_page import DiffusionPage
 from tests.browser.toy_page import ToyPage
 
 ASSETS = ROOT / "assets"
-SIZE = {"width": 1440, "height": 900}  # a laptop's window
+SIZE: ViewportSize = {"width": 1440, "height": 900}  # a laptop's window
 MAX_BYTES = 400_000  # of one picture: a README with four of them should still open at once
 SETTLE_MS = 1_500  # for what fades, and for charts that wait until nothing is pressed
 
@@ -37,7 +37,7 @@ def toy(watched: Watched, url: str) -> ToyPage:
     tab.press("Paths")
     tab.page.locator(".pg-toy .pg-score").select_option("learned")
     slider = tab.page.locator(".pg-toy .pg-t")
-    slider.evaluate("(s) => { s.value = 340; s.dispatchEvent(new Event('input', {bubbles: true})); }")
+    slider.evaluate("(s) => { s.value = 230; s.dispatchEvent(new Event('input', {bubbles: true})); }")
     return tab
 
 
