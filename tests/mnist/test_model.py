@@ -1,6 +1,6 @@
 """The model that ships: it draws what it is asked for, as varied as real digits, and copies none.
 
-The figures of 2,000 digits stand in its card and the README; here a few hundred show that they still hold.
+The figures of 2,000 digits stand in its card and docs/figures.md; here a few hundred show that they still hold.
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ makes new digits; they are softer than those of noise, as in the paper.
     "What the classifier reads": r"""
 A small convolutional network, trained on real digits only, reads every image as you scrub. It reads 99.5 % of MNIST's test digits, and it
 also calls pure noise a digit, often with full confidence: it knows nothing else. So its confidence alone says nothing
-about quality. The figures in the README ask two things instead: does it read the class that was asked for, and are its
-64 inner features spread as those of real digits (the Fréchet distance)?
+about quality. The figures in docs/figures.md ask two things instead: does it read the class that was asked for, and are
+its 64 inner features spread as those of real digits (the Fréchet distance)?
 """,
     "Training live": r"""
 The same loop as in the toy lab: draw digits, levels and noise, mix, predict, step. At 14×14 a small network is readable
