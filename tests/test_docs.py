@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub.repocard import metadata_load
-from playground.diffusion.samplers import SAMPLERS
 
+from playground.diffusion.samplers import SAMPLERS
 from playground.diffusion.sampling import SamplingConfig, sample, start_noise
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.toy.data import make_cloud
