@@ -37,14 +37,21 @@ from playground.ui.shared.wire import Kind, pack
 SCRIPTS = (
     "shared/wire",
     "shared/stage",
+    "shared/html",
+    "shared/canvas",
+    "shared/pixels",
     "schedules/page",
     "schedules/cards",
+    "schedules/knobs",
     "schedules/axes",
     "schedules/panels",
+    "schedules/overlay",
     "schedules/pictures",
     "schedules/steps",
-    "schedules/draw",
+    "schedules/drawing",
     "schedules/quality",
+    "schedules/facets",
+    "schedules/export",
     "schedules/stage",
 )
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"

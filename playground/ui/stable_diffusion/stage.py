@@ -31,15 +31,33 @@ from playground.ui.shared.wire import Kind, pack
 SCRIPTS = (
     "shared/wire",
     "shared/stage",
+    "shared/html",
+    "shared/canvas",
     "shared/charts",
-    "mnist/draw",
+    "shared/pixels",
     "stable_diffusion/page",
-    "stable_diffusion/draw",
+    "stable_diffusion/state",
+    "shared/pen",
+    "stable_diffusion/sheets",
+    "stable_diffusion/attention",
+    "stable_diffusion/tiles",
     "stable_diffusion/show",
     "stable_diffusion/diagram",
+    "stable_diffusion/layout",
+    "stable_diffusion/words",
     "stable_diffusion/gallery",
     "stable_diffusion/messages",
+    "stable_diffusion/repaint",
     "stable_diffusion/stage",
+)
+CLIP_SCRIPTS = (
+    "shared/wire",
+    "shared/stage",
+    "shared/html",
+    "shared/canvas",
+    "shared/charts",
+    "shared/pixels",
+    "stable_diffusion/clip",
 )
 SMALL_LATENTS = 4096  # numbers
 EPS_LIMIT = 6.0  # standard deviations: one outlier must not coarsen every other number
@@ -242,7 +260,7 @@ def clip_corner() -> gr.HTML:
 
     Tells of compare (`captions`, lines), paint (`caption`) and stop.
     """
-    return component("pg-clip", "shared/wire", "shared/stage", "shared/charts", "mnist/draw", "stable_diffusion/clip")
+    return component("pg-clip", *CLIP_SCRIPTS)
 
 
 def pack_table(captions: Sequence[str], pictures: Tensor, table: Tensor) -> str:

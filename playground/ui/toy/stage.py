@@ -18,7 +18,19 @@ from playground.toy.live import FIELD_GRID, START_SEED, Frame, Study
 from playground.ui.shared.component import component
 from playground.ui.shared.wire import Kind, pack
 
-SCRIPTS = ("shared/wire", "shared/stage", "shared/charts", "toy/page", "toy/draw", "toy/words", "toy/stage")
+SCRIPTS = (
+    "shared/wire",
+    "shared/stage",
+    "shared/html",
+    "shared/canvas",
+    "shared/charts",
+    "shared/training",
+    "toy/page",
+    "toy/draw",
+    "toy/strokes",
+    "toy/words",
+    "toy/stage",
+)
 SHOWN_POINTS = 1_500  # of the data; more would only make a darker blot
 ARROW_LIMIT = 8.0  # in units of the noise; longer arrows are shortened to this
 
