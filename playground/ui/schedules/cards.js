@@ -63,6 +63,10 @@ function takeCurves(card, packed, asked) {
 const niceShare = (v) => (v >= 0.01 ? v.toFixed(2) : v.toExponential(0));
 const setCardText = (card, selector, text) => setText(selector, text, card.node);
 
+// Who makes the points of a schedule that is given by a curve: "hand" or "data"; of all others nobody.
+const curveFrom = (name) => S.scene.meta.schedules[name].knots_from;
+const scheduleFrom = (maker) => Object.keys(S.scene.meta.schedules).find((name) => curveFrom(name) === maker);
+
 // --- a card ---------------------------------------------------------------------------------------------------------
 
 function addCard(config, packed) {
@@ -86,7 +90,7 @@ function addCard(config, packed) {
 
 function choose(card, name) {
   const before = card.config;
-  if (name === "drawn") {
+  if (curveFrom(name) === "hand") {
     openDrawing(card);
     return;
   } // until something is drawn the card stays what it is
@@ -94,7 +98,7 @@ function choose(card, name) {
   card.config = { name, ...(timesteps ? { timesteps } : {}), ...(zero ? { rescale_betas_zero_snr: zero } : {}) };
   card.wrong = null;
   build(card);
-  if (name === "learned") learn(card, card.node.querySelector(".pg-own select").value);
+  if (curveFrom(name) === "data") learn(card, card.node.querySelector(".pg-own select").value);
   else refresh(card);
   cardsChanged();
 }
@@ -144,14 +148,14 @@ function learn(card, cloud) {
   S.learning = card.id;
   S.heardAt = performance.now();
   setCardText(card, ".pg-learn-word", "Learning …");
-  trigger("learn", { card: card.id, cloud, config: { ...card.config, name: "learned", knots: [] } });
+  trigger("learn", { card: card.id, cloud, config: { ...card.config, name: scheduleFrom("data"), knots: [] } });
 }
 
 function onLearned(meta) {
   S.heardAt = performance.now();
   const card = S.cards.find((one) => one.id === meta.card);
   if (meta.done || meta.wrong) S.learning = null;
-  if (!card || card.config.name !== "learned") return;
+  if (!card || curveFrom(card.config.name) !== "data") return;
   if (meta.waiting != null) {
     if (meta.waiting) setCardText(card, ".pg-learn-word", meta.waiting);
     return;

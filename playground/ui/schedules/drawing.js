@@ -18,7 +18,7 @@ const notePaper = statusLine(".pg-paper-note");
 
 function openDrawing(card) {
   Object.assign(D, { card, heights: new Array(COLUMNS).fill(null), last: null, result: null, fresh: false, place: 50 });
-  if (card && card.config.name === "drawn") {
+  if (card && curveFrom(card.config.name) === "hand") {
     for (const [u, v] of card.config.knots || []) D.heights[Math.round(u * (COLUMNS - 1))] = v;
   }
   const keys = "Keys: ← → choose a place, ↑ ↓ move the curve.";
@@ -39,9 +39,9 @@ function drawingChanged() {
 // Asks Python to make a schedule of what was drawn.
 async function smooth() {
   const mine = ++D.asked;
-  const base = D.card ? D.card.config : { name: "linear" };
+  const base = D.card ? D.card.config : S.scene.meta.start[0];
   const { timesteps = 1000, rescale_betas_zero_snr: zero = false } = base;
-  const config = { name: "drawn", timesteps, rescale_betas_zero_snr: zero };
+  const config = { name: scheduleFrom("hand"), timesteps, rescale_betas_zero_snr: zero };
   const answer = await question("read_stroke", { points: drawnPoints(), config });
   if (mine !== D.asked || !paper.open) return;
   notePaper(answer.wrong || answer.words || "Taken as it was drawn.", answer.wrong);

@@ -130,9 +130,8 @@ const actions = {
   ...exportActions,
   add() {
     const used = new Set(S.cards.map((card) => card.config.name));
-    const needMore = new Set(["drawn", "learned"]);
-    const unused = Object.keys(S.scene.meta.schedules).find((name) => !used.has(name) && !needMore.has(name));
-    addCard({ name: unused || "linear" });
+    const unused = Object.keys(S.scene.meta.schedules).find((name) => !used.has(name) && !curveFrom(name));
+    addCard(unused ? { name: unused } : S.scene.meta.start[0]);
   },
   whole: wholeCurves,
   to_noise() {

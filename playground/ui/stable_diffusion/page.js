@@ -26,7 +26,7 @@ const VIEWS = {
 const AXES = {
   guidance_scale: ["guidance", "1, 2, 3, 5, 8"],
   steps: ["steps", "3, 5, 10, 20"],
-  scheduler: ["scheduler", "pndm, ddim, dpm++, euler_a"],
+  scheduler: ["scheduler", props.schedulers],
   seed: ["seed", "0, 1, 2, 3"],
   word: ["word", "seven, four, nine"],
 };

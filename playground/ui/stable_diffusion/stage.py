@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from playground.diffusion.sampling_config import scheduled
 from playground.refusal import Refusal
 from playground.stable_diffusion.devices import SMALL
 from playground.stable_diffusion.generation import DenoisingStep, OutOfMemory
@@ -59,6 +60,7 @@ CLIP_SCRIPTS = (
     "shared/pixels",
     "stable_diffusion/clip",
 )
+COMPARED = 4  # schedulers that stand beside the axis of a grid at first
 SMALL_LATENTS = 4096  # numbers
 EPS_LIMIT = 6.0  # standard deviations: one outlier must not coarsen every other number
 BROKE = "Something broke here; it is in the log. What was drawn is still there."
@@ -71,7 +73,7 @@ def stable_diffusion_stage() -> gr.HTML:
     `use`, `save`, `start_from` and `repaint` the `id` of a picture; `repaint` also `pixels`, base64 of 128×128 bytes,
     255 where covered; `opened` a file as `base64`.
     """
-    return component("pg-stable-diffusion", *SCRIPTS)
+    return component("pg-stable-diffusion", *SCRIPTS, schedulers=", ".join(list(scheduled())[:COMPARED]))
 
 
 def stable_diffusion_channel(kind: Literal["model", "tokens", "news", "file"]) -> gr.HTML:
