@@ -17,8 +17,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.sampling import Denoiser
-from playground.diffusion.schedules import NoiseSchedule
 
 
 def ddpm(

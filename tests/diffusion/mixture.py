@@ -9,7 +9,8 @@ from torch import Tensor
 from playground.diffusion.exact import GaussianMixture
 from playground.diffusion.metrics import sliced_wasserstein
 from playground.diffusion.noise_schedule import NoiseSchedule
-from playground.diffusion.sampling import Denoiser, SampleStep, SamplingConfig, sample, start_noise
+from playground.diffusion.sampling import SAMPLERS, Denoiser, SampleStep, SamplingConfig, sample, start_noise
+from playground.diffusion.sampling_config import scheduled
 
 
 def three_modes() -> GaussianMixture:
@@ -38,8 +39,15 @@ def steps_for(schedule: NoiseSchedule, sampler: str, steps: int) -> list[SampleS
     return states(schedule, SamplingConfig(sampler, steps=steps), n=500)
 
 
-# Theory puts DDIM's and Euler's error at O(1/K), DDPM's at O(1/K), the others' at O(1/K²) or better.
-STEPS = {"dpm++": 100, "unipc": 100, "heun": 100, "pndm": 100, "ddim": 250, "euler": 200, "ddpm": 500}
+def steps_of(sampler: str) -> int:
+    """Enough steps for the mixture: theory puts an error of first order and that of noise on the way at O(1/K), the
+    others' at O(1/K²) or better.
+    """
+    row = SAMPLERS[sampler]
+    return 500 if row.stochastic else 250 if row.order == 1 else 100
+
+
+SCHEDULED = tuple(scheduled())  # whose every step is a place on the schedule
 
 
 @cache

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from playground.diffusion.algorithms import ddim, ddpm, dpm_solver_2m, heun
 from playground.diffusion.diffusers_schedulers import make_scheduler, spaced_timesteps
+from playground.diffusion.noise_schedule import NoiseSchedule, from_alphas_cumprod
 from playground.diffusion.prediction import to_eps
 from playground.diffusion.sampling import SAMPLERS, SamplingConfig, sample, start_noise
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import SCHEDULES, NoiseSchedule, from_alphas_cumprod, karras
+from playground.diffusion.schedules import SCHEDULES, karras
 from tests.diffusion.mixture import MIXTURE, rng
 
 Algorithm = Callable[..., Iterator[Tensor]]

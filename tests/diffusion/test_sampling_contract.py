@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from playground.diffusion.sampler import KARRAS_SPACING
 from playground.diffusion.sampling import SAMPLERS, Denoiser, SamplerError, SamplingConfig, sample, start_noise
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.schedules import SCHEDULES
-from tests.diffusion.mixture import MIXTURE, STEPS, rng, states
+from tests.diffusion.mixture import MIXTURE, rng, states
 
 
 @dataclass
@@ -38,17 +39,9 @@ class Counted:
 # What a SampleStep promises
 
 
-def states_and_calls(sampler: str, steps: int, inner: int) -> tuple[int, int]:
-    match sampler:
-        case "pndm":  # the first step is tried, then taken again with the mean of two slopes: K + 1 calls, each a state
-            return steps + 2, steps + 1
-        case "heun":  # two calls a step, but for the last, which arrives at σ = 0; a trial is no state
-            return steps + 1, 2 * steps - 1
-        case "annealed_langevin":
-            return steps + 1, steps * inner
-        case "langevin":  # it never arrives: its last state is one more place of the walk, looked at
-            return steps + 1, steps + 1
-    return steps + 1, steps
+def states_of(sampler: str, steps: int) -> int:
+    """A trial call is no state; a step that is tried and taken again from where it began is one more."""
+    return steps + 1 + len(SAMPLERS[sampler].forgotten)
 
 
 SMALL = st.sampled_from([(s, p) for s in SAMPLERS for p in SAMPLERS[s].spacings])
@@ -59,13 +52,13 @@ def test_the_contract_of_every_walk(which: tuple[str, str], name: str, zero_snr:
     sampler, spacing = which
     timesteps = data.draw(st.integers(2, 100), label="T")
     steps = data.draw(st.integers(2, timesteps), label="K")
-    zero_snr = zero_snr and SAMPLERS[sampler].zero_terminal_snr
+    zero_snr = zero_snr and SAMPLERS[sampler].zero_terminal_snr and spacing != KARRAS_SPACING
     schedule, denoise = ScheduleConfig(name, timesteps, rescale_betas_zero_snr=zero_snr).make(), Counted()
     config = SamplingConfig(sampler, steps=steps, spacing=spacing, langevin_inner=3)
     path = states(schedule, config, n=8, denoise=denoise)
-    count, calls = states_and_calls(sampler, steps, inner=3)
+    count = states_of(sampler, steps)
     assert len(path) == count
-    assert denoise.calls == path[-1].calls == calls
+    assert denoise.calls == path[-1].calls == config.calls
     assert [step.index for step in path] == list(range(count))
     assert path[0].calls == 1
     assert all(0 <= b.calls - a.calls <= 3 for a, b in pairwise(path))
@@ -79,18 +72,18 @@ def test_the_contract_of_every_walk(which: tuple[str, str], name: str, zero_snr:
         assert step.alpha >= 0
         assert step.sigma >= 0
     times = [step.t for step in path]
-    if sampler == "langevin":
+    if not SAMPLERS[sampler].arrives:
         assert len(set(times)) == 1
         return
     assert path[-1].t == -1
     assert (path[-1].alpha, path[-1].sigma) == (1, 0)
     assert path[-1].x is path[-1].x0 or torch.equal(path[-1].x, path[-1].x0)
     falls = np.diff(times)
-    assert (falls <= 0).all() if sampler == "pndm" else (falls < 0).all()
+    assert (falls <= 0).all() if SAMPLERS[sampler].forgotten else (falls < 0).all()
 
 
 @pytest.mark.parametrize("name", ["karras", "flow"])
-@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s != "langevin"])
+@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if SAMPLERS[s].arrives])
 def test_the_first_state_is_the_start_noise(sampler: str, name: str) -> None:
     schedule = ScheduleConfig(name, 50).make()
     spacing = "trailing" if "trailing" in SAMPLERS[sampler].spacings else "default"  # "leading" starts below T-1
@@ -150,14 +143,22 @@ def test_no_gradient_is_kept() -> None:
 # Refusals
 
 
-@pytest.mark.parametrize("sampler", ["pndm", "heun"])
+@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if not SAMPLERS[s].zero_terminal_snr])
 def test_no_start_without_signal(sampler: str) -> None:
     schedule = ScheduleConfig("linear", 100, rescale_betas_zero_snr=True).make()
     with pytest.raises(SamplerError, match=r"cannot start where no signal is left.*Choose"):
         states(schedule, SamplingConfig(sampler, steps=10, spacing="linspace"))
 
 
-@pytest.mark.parametrize("sampler", STEPS)
+@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if SAMPLERS[s].zero_terminal_snr])
+def test_karras_spacing_has_no_first_level_without_signal(sampler: str) -> None:
+    if KARRAS_SPACING in SAMPLERS[sampler].spacings:
+        schedule = ScheduleConfig("linear", 100, rescale_betas_zero_snr=True).make()
+        with pytest.raises(SamplerError, match="largest is infinite"):
+            states(schedule, SamplingConfig(sampler, steps=10, spacing=KARRAS_SPACING))
+
+
+@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if SAMPLERS[s].arrives])
 def test_more_steps_than_timesteps_are_refused(sampler: str) -> None:
     with pytest.raises(SamplerError, match="51 sampling steps do not fit into a schedule of T = 50"):
         states(ScheduleConfig("karras", 50).make(), SamplingConfig(sampler, steps=51))
