@@ -15,7 +15,7 @@ def with_schedule(values: dict[str, Any], default: str) -> dict[str, Any]:
     """
     earlier = {*KNOBS, "custom_schedule"} & values.keys()
     name = values.get("schedule", default)
-    if not earlier and not isinstance(name, str):
+    if not earlier and not isinstance(values.get("schedule"), str):
         return values
     rest = {key: value for key, value in values.items() if key not in {*earlier, "schedule"}}
     if isinstance(name, dict):  # both forms in one link: today's counts

@@ -167,6 +167,7 @@ WRONG: dict[type, list[Any]] = {
     bool: [*NEVER, 0, 1, 0.0, None],
     str: [*NEVER, 0, 0.5, True, None],
     type(None): [*NEVER, True],  # a number, or none
+    ScheduleConfig: [*NEVER, 0, None, NetworkConfig()],
     NetworkConfig: [*NEVER, 0, None, TrainingConfig()],
     TrainingConfig: [*NEVER, 0, None, NetworkConfig()],
     SamplingConfig: [*NEVER, 0, None, NetworkConfig()],

@@ -55,8 +55,8 @@ def test_a_knob_of_a_schedule(knob: RowKnob) -> None:
     field, plain = knob.spec.field, ToyConfig().changed(**{NAME: knob.row})
     assert knob.applies(plain)
     assert knob.value(plain) == knob.spec.default
-    turned = plain.changed(**knob.changes(knob.spec.high))
-    assert turned.schedule.knobs()[field] == knob.value(turned) == knob.spec.high
+    turned = plain.changed(**knob.changes(knob.spec.low))
+    assert turned.schedule.knobs()[field] == knob.value(turned) == knob.spec.low
     other = next(name for name, row in SCHEDULES.items() if name != knob.row and not row.by_knots)
     elsewhere = turned.changed(**{NAME: other})
     assert not knob.applies(elsewhere)
