@@ -77,6 +77,12 @@ def eta_of(options: dict[str, Any], zero_snr: bool) -> dict[str, Any]:
     return {"eta": min(options["eta"], 1 - 1e-14) if zero_snr else options["eta"]} if "eta" in options else {}
 
 
+def table_of(name: str, zero_snr: bool = False) -> NoiseSchedule:
+    """A schedule of the registry over 100 timesteps. The knots fall, so they can be ᾱ as well as log-SNR."""
+    knots = ((0.0, 0.99), (0.5, 0.4), (1.0, 0.01)) if SCHEDULES[name].knots_from else ()
+    return ScheduleConfig(name, 100, rescale_betas_zero_snr=zero_snr, knots=knots).make()
+
+
 def start() -> Tensor:
     return start_noise(16, 2, 0).double()
 
@@ -112,7 +118,7 @@ def ending_at(schedule: NoiseSchedule, ratio: float) -> NoiseSchedule:
 def test_it_is_the_scheduler_that_runs(sampler: str, name: str, zero_snr: bool) -> None:
     if zero_snr and not SAMPLERS[sampler].zero_terminal_snr:
         pytest.skip("diffusers' class cannot start there either")
-    schedule = ScheduleConfig(name, 100, rescale_betas_zero_snr=zero_snr).make()
+    schedule = table_of(name, zero_snr)
     for spacing in TABLE_SPACINGS:
         assert spacing in SAMPLERS[sampler].spacings
         for steps in (2, 7, 30):  # T = 100 is a multiple of the first alone
@@ -129,7 +135,7 @@ def test_it_is_the_scheduler_that_runs(sampler: str, name: str, zero_snr: bool) 
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("sampler", ["heun", "dpm++"])
 def test_karras_spacing_is_the_karras_schedule(sampler: str, name: str) -> None:
-    schedule = ScheduleConfig(name, 100).make()
+    schedule = table_of(name)
     ratios = (1 / schedule.alphas_cumprod - 1).sqrt()
     for steps in (2, 7, 30):
         scheduler = make_scheduler(schedule, SamplingConfig(sampler, steps=steps, spacing="karras"))
@@ -171,7 +177,7 @@ def plain(scheduler: Any, schedule: NoiseSchedule, steps: int) -> Any:
 @pytest.mark.parametrize("spacing", ["trailing", "leading"])
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_it_is_diffusers_on_the_whole_table(name: str, spacing: str, zero_snr: bool) -> None:
-    schedule = ScheduleConfig(name, 100, rescale_betas_zero_snr=zero_snr).make()
+    schedule = table_of(name, zero_snr)
     common: Any = {"num_train_timesteps": 100, "prediction_type": "v_prediction", "timestep_spacing": spacing}
     for steps in (2, 20, 50):
         timesteps = spaced_timesteps(100, steps, spacing).flip(0)
