@@ -49,7 +49,7 @@ def ask(tree: Path, part: str, *names: str) -> Any:
     environment = os.environ | ONE_THREAD | {"PYTHONPATH": str(tree), "GRADIO_ANALYTICS_ENABLED": "False"}
     answer = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
     if answer.returncode:
-        sys.exit(f"{part} cannot be measured in {tree}:\n{answer.stderr}")
+        sys.exit(f"{part} cannot be measured in {tree} (exit status {answer.returncode}):\n{answer.stderr}")
     return json.loads(answer.stdout.splitlines()[-1])
 
 
