@@ -11,6 +11,7 @@ from playground.diffusion.samplers import SAMPLERS
 from playground.stable_diffusion import StableDiffusionLab
 from playground.stable_diffusion.digits.pipeline import FOLDER
 from playground.toy import PRESETS, ToyConfig, ToyLab
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.toy.data import make_cloud
 from playground.ui.stable_diffusion.explain import HOW_IT_WORKS as DIFFUSION
 from playground.ui.toy.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
@@ -23,9 +24,7 @@ CONFIGS: dict[str, ToyConfig] = {
             "dataset": "two_moons",
             "conditional": True,
             "label": 1,
-            "rescale_betas_zero_snr": True,
-            "beta_end": 0.05,
-            "schedule": "linear",
+            "schedule": ScheduleConfig("linear", rescale_betas_zero_snr=True, beta_end=0.05),
             "network.damp_features": False,
             "training.learning_rate": 3e-4,
             "sampling.sampler": "ddim",
