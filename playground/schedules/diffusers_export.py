@@ -133,6 +133,11 @@ def notes(config: ScheduleConfig, sampling: SamplingConfig) -> tuple[str, ...]:
         )
     if schedule.zero_terminal_snr and alphas_cumprod[-1] > 0:
         found.append("With zero terminal SNR this class keeps ᾱ at 2⁻²⁴ on the last timestep, for σ/α to be finite.")
+    if hasattr(theirs, "sigmas_down") and not theirs.sigmas_down.log()[:-3].isfinite().all():
+        found.append(
+            "From so much noise to the next level float32 cannot tell what is walked from what is added as noise: "
+            "these samples are no numbers there. Take more steps."
+        )
     if config.name == "flow":
         found.append("The flow's x_t is divided by √(α² + σ²): these classes know α² + σ² = 1 only.")
     if len(theirs.timesteps) > 1 and theirs.timesteps[0] == theirs.timesteps[1]:
