@@ -11,7 +11,8 @@ PIP := $(PY) -m pip --disable-pip-version-check
 app: $(VENV)/app.stamp
 	$(PY) app.py
 
-test: $(VENV)/test.stamp
+test: $(VENV)/test.stamp node_modules/.stamp
+	$(PY) tests/javascript.py
 	$(PY) tests/browser/chromium.py
 	$(PY) -m pytest -q -m "not browser" -n auto --dist loadfile
 	$(PY) -m pytest -q -m browser
@@ -24,6 +25,10 @@ $(VENV)/app.stamp: requirements.txt | $(VENV)/bin/activate
 $(VENV)/test.stamp: requirements.txt requirements-dev.txt | $(VENV)/bin/activate
 	$(PIP) install -r requirements-dev.txt
 	@touch $(VENV)/app.stamp $@
+
+# Where there is no Node, tests/javascript.py says so; the rest of the tests does without.
+node_modules/.stamp: package.json package-lock.json
+	@if command -v npm >/dev/null; then npm ci --ignore-scripts --no-audit --no-fund && touch $@; fi
 
 # venv writes bin/activate last, after pip, so a half-made environment is made again.
 $(VENV)/bin/activate:

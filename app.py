@@ -3,7 +3,7 @@
 import gc
 import os
 
-gc.disable()  # while a hundred thousand objects are made to stay: collecting among them is a tenth of the start
+gc.disable()  # start-up makes 100,000 objects that stay; collecting garbage among them takes a tenth of the time
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while Gradio is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -19,7 +19,7 @@ from playground.ui.schedules.stage import PLOTLY
 from playground.ui.theme import STYLE, theme
 
 torch.set_num_threads(SETTINGS.torch_threads)
-gr.set_static_paths([PLOTLY])  # served as it lies there, when the Schedules tab is first opened
+gr.set_static_paths([PLOTLY])  # served as a file when the Schedules tab is first opened
 demo = build(Sessions())
 gc.enable()
 gc.freeze()
@@ -37,5 +37,5 @@ if __name__ == "__main__":
         show_error=False,
         prevent_thread_lock=True,
     )
-    threading.Thread(target=warm_up, daemon=True).start()  # what takes seconds to import, once the page is up
+    threading.Thread(target=warm_up, daemon=True).start()  # slow imports, once the page is up
     demo.block_thread()

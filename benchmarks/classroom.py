@@ -9,7 +9,6 @@ students' own machines draw; here nobody does. Traffic stays on this machine.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import contextlib
 import json
@@ -22,12 +21,11 @@ import threading
 import time
 import uuid
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 
-from benchmarks.machine import describe
+from benchmarks.table import Figure, Report, make_parser, say
 
 
 @dataclass(frozen=True)
@@ -153,16 +151,29 @@ def teach(url: str, students: int, seconds: float) -> Lesson:
     )
 
 
+def figures(lessons: list[Lesson]) -> list[Figure]:
+    """The table's rows, by class size."""
+    rows = []
+    for lesson in lessons:
+        of = f"{lesson.students} students"
+        frames, slowest = f"{lesson.frames_per_second:.1f}", f"slowest {lesson.slowest_frames_per_second:.1f}"
+        steps, all_steps = f"{lesson.steps_per_second_each:.0f}", f"all {lesson.steps_per_second_all:.0f}"
+        knob, worst = f"{lesson.knob_ms_median:.0f}", f"worst {lesson.knob_ms_worst:.0f}"
+        rows += [
+            Figure(f"{of}: new frames/s", frames, slowest, None),
+            Figure(f"{of}: training steps/s", steps, all_steps, None),
+            Figure(f"{of}: milliseconds until a knob is answered", knob, worst, None),
+        ]
+    return rows
+
+
 def main() -> None:
-    """Print a table, one line a class size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Teach classes of several sizes, one after the other."""
+    parser = make_parser(__doc__)
     parser.add_argument("--students", type=int, nargs="+", default=[1, 10, 30])
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--json", metavar="FILE")
     arguments = parser.parse_args()
-    lessons = []
-    print(describe())
-    print("students   frames/s (slowest)   steps/s each   steps/s all   knob ms (worst)")
+    report, lessons = Report(arguments), []
     for students in arguments.students:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -172,20 +183,12 @@ def main() -> None:
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_for(url)
-            lesson = teach(url, students, arguments.seconds)
+            lessons.append(teach(url, students, arguments.seconds))
         finally:
             app.terminate()
             app.wait()
-        lessons.append(lesson)
-        print(
-            f"{lesson.students:8}   {lesson.frames_per_second:8.1f} ({lesson.slowest_frames_per_second:.1f})"
-            f"   {lesson.steps_per_second_each:12.0f}   {lesson.steps_per_second_all:11.0f}"
-            f"   {lesson.knob_ms_median:7.0f} ({lesson.knob_ms_worst:.0f})",
-            flush=True,
-        )
-    if arguments.json:
-        text = json.dumps({"machine": describe(), "lessons": [asdict(lesson) for lesson in lessons]}, indent=1)
-        print(text) if arguments.json == "-" else Path(arguments.json).write_text(text)
+        say(str(lessons[-1]))
+    report.finish(figures(lessons), ("median", "and"), lessons=[asdict(lesson) for lesson in lessons])
 
 
 def _wait_for(url: str) -> None:

@@ -1,6 +1,7 @@
 """The MNIST lab beside the course notebook's network; the model that ships, and training from scratch, judged.
 
     python -m benchmarks.mnist [--json FILE|-] [--only speed|quality|live …] [--quick]
+    python -m benchmarks.mnist --against COMMIT
 
 The reference (benchmarks/reference_mnist.py) is timed for a few of its 1,000 steps. The whole takes about a quarter of
 an hour on one core; leave the machine alone meanwhile.
@@ -8,14 +9,10 @@ an hour on one core; leave the machine alone meanwhile.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
-import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -23,21 +20,21 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from benchmarks import reference_mnist as reference
-from benchmarks.machine import describe
-from benchmarks.toy import Figure, show
-from benchmarks.toy_contest import say, spend
+from benchmarks.against import compare
+from benchmarks.stopwatch import spend
+from benchmarks.table import Figure, Report, make_parser, say
 from playground.diffusion.sampling import SamplingConfig
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import Trainer
 from playground.mnist.data import mnist
 from playground.mnist.judge import ImageQuality, draw_samples, judge, reads
-from playground.mnist.live_recipes import LIVE_14, LIVE_28, LiveRecipe
 from playground.mnist.networks import make_network
+from playground.mnist.recipes import LIVE_14, LIVE_28, LiveRecipe
 from playground.mnist.weights import ImageModel, load_model
 
 PARTS = ("speed", "quality", "live")
 SAMPLING = SamplingConfig()
-SCHEDULE = make_schedule("cosine", 1000)
+SCHEDULE = ScheduleConfig("cosine", 1000).make()
 TIMED = 16  # images: what the page shows at once
 GUIDANCE = 2.0
 
@@ -84,7 +81,7 @@ class Live:
 
 
 def measure_speed(model: ImageModel, effort: Effort) -> Speed:
-    """Both in turns, so that whatever else the machine does slows both."""
+    """Both alternately, so that whatever else the machine does slows both."""
     network, generator = reference.make_network(), torch.Generator().manual_seed(0)
     labels = torch.arange(TIMED) % len(model.classes)
 
@@ -189,23 +186,13 @@ def figures(speed: Speed | None, quality: dict[float, ImageQuality], lives: list
 
 def main() -> None:
     """Measure what was asked for and print it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
-    parser.add_argument("--quick", action="store_true", help="a minute, to see that everything runs")
-    parser.add_argument(
-        "--json", metavar="FILE", help="all figures; -: to the standard output, and the table beside it"
-    )
-    arguments = parser.parse_args()
-    quick, only = arguments.quick, arguments.only
-    effort = QUICK if quick else Effort()
+    arguments = make_parser(__doc__, "a minute, to see that everything runs", PARTS, against=True).parse_args()
+    if arguments.against:
+        compare(("mnist",), arguments)
+        return
+    only, effort = arguments.only, QUICK if arguments.quick else Effort()
 
-    table = sys.stderr if arguments.json == "-" else sys.stdout
-    torch.set_num_threads(1)
-    machine = f"{describe()}, 1 thread of torch"
-    print(machine, file=table)
-    if quick:
-        print("quick: not for quoting", file=table)
-    print("seconds of the processor", file=table)
+    report = Report(arguments, "seconds of the processor")
     model = load_model()
     speed = measure_speed(model, effort) if "speed" in only else None
     lives = [measure_live(*part, effort) for part in effort.seconds] if "live" in only else []
@@ -213,20 +200,13 @@ def main() -> None:
     if "quality" in only:
         torch.set_num_threads(os.cpu_count() or 1)  # these samples only serve to be judged
         quality = measure_quality(model, effort)
-    lines = figures(speed, quality, lives)
-    show(lines, table)
-    if arguments.json:
-        report = {
-            "machine": machine,
-            "quick": quick,
-            "effort": asdict(effort),
-            "figures": [asdict(line) | {"met": line.met} for line in lines],
-            "speed": speed and asdict(speed),
-            "quality": {f"guidance {scale:g}": asdict(q) for scale, q in quality.items()},
-            "live": [asdict(live) for live in lives],
-        }
-        text = json.dumps(report, indent=1, ensure_ascii=False)
-        print(text) if arguments.json == "-" else Path(arguments.json).write_text(text, encoding="utf-8")
+    report.finish(
+        figures(speed, quality, lives),
+        effort=asdict(effort),
+        speed=speed and asdict(speed),
+        quality={f"guidance {scale:g}": asdict(q) for scale, q in quality.items()},
+        live=[asdict(live) for live in lives],
+    )
 
 
 if __name__ == "__main__":

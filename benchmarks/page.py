@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import http.client
-import json
 import os
 import re
 import signal
@@ -20,7 +18,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, sync_playwright
 
-from benchmarks.machine import describe
+from benchmarks.table import Figure, Report, make_parser
 from tests.browser.chromium import HELP, find
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,10 +31,15 @@ CHROMIUM_ARGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-b
 
 
 def main(doc: str | None, measure: Callable[[], dict[str, Any]]) -> None:
-    """A page benchmark as a command: the machine to stderr, its figures as JSON to stdout."""
-    argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    print(describe(), file=sys.stderr)
-    print(json.dumps(measure(), indent=1))
+    """A page benchmark as a command."""
+    report = Report(make_parser(doc).parse_args())
+    found = measure()
+    report.finish(rows(found), page=found)
+
+
+def rows(found: dict[str, Any]) -> list[Figure]:
+    """What was measured of a page, as rows of the table."""
+    return [Figure(f"page: {what.replace('_', ' ')}", f"{value:g}", "", None) for what, value in found.items()]
 
 
 @contextmanager

@@ -17,8 +17,8 @@ SIDE = 32
 CHANNELS = (64, 128, 256, 512, 1024)
 
 BETA = torch.linspace(1e-4, 0.02, T)  # β_t
-ALPHA = 1 - BETA  # α_t here: ᾱ_t / ᾱ_{t-1}
-ALPHA_BAR = ALPHA.cumprod(0)  # ᾱ_t
+KEPT = 1 - BETA  # ᾱ_t / ᾱ_{t-1}, the α_t of Ho et al.
+ALPHA_BAR = KEPT.cumprod(0)  # ᾱ_t
 
 
 def make_network() -> ClassicUNet:
@@ -33,6 +33,6 @@ def sample(network: ClassicUNet, n: int, steps: int, generator: torch.Generator)
     for t in range(T - 1, T - 1 - steps, -1):
         eps = network(x, ALPHA_BAR[t].sqrt(), (1 - ALPHA_BAR[t]).sqrt())
         z = torch.randn(x.shape, generator=generator) if t else torch.zeros_like(x)
-        x = (x - BETA[t] / (1 - ALPHA_BAR[t]).sqrt() * eps) / ALPHA[t].sqrt() + BETA[t].sqrt() * z
+        x = (x - BETA[t] / (1 - ALPHA_BAR[t]).sqrt() * eps) / KEPT[t].sqrt() + BETA[t].sqrt() * z
         x = x.clamp(-1, 1)
     return x

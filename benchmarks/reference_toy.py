@@ -2,8 +2,8 @@
 
 It is Ho et al. 2020 on points in the plane: T = 1000, β linear 1e-4 → 0.02, a 3-256-256-256-2 ReLU perceptron that is
 given t/(T-1) - ½ as a third coordinate, batches of 25 in the data's order, Adam at 1e-3 made anew every epoch, an
-average of the weights with decay 0.9999 that takes their place at the end, ancestral sampling with σ_t² = β_t. It is
-meant to run at the speed of the published script, so nothing is fused, compiled, cached or left out.
+average of the weights with decay 0.9999 that takes their place at the end, ancestral sampling with noise of variance
+β_t. It is meant to run at the speed of the published script, so nothing is fused, compiled, cached or left out.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ EMA_DECAY = 0.9999
 PUBLISHED_EPOCHS = 100
 
 BETA = torch.linspace(1e-4, 0.02, T)  # β_t
-ALPHA = 1 - BETA  # α_t here: ᾱ_t / ᾱ_{t-1}
-ALPHA_BAR = ALPHA.log().cumsum(0).exp()  # ᾱ_t
+KEPT = 1 - BETA  # ᾱ_t / ᾱ_{t-1}, the α_t of Ho et al.
+ALPHA_BAR = KEPT.log().cumsum(0).exp()  # ᾱ_t
 
 
 def make_network() -> nn.Sequential:
@@ -73,5 +73,5 @@ class Reference:
         for t in range(T - 1, -1, -1):
             eps = network(torch.cat([x, x.new_full((n, 1), t / (T - 1) - 0.5)], 1))
             z = torch.randn_like(x) if t else torch.zeros_like(x)
-            x = (x - (1 - ALPHA[t]) / (1 - ALPHA_BAR[t]).sqrt() * eps) / ALPHA[t].sqrt() + BETA[t].sqrt() * z
+            x = (x - (1 - KEPT[t]) / (1 - ALPHA_BAR[t]).sqrt() * eps) / KEPT[t].sqrt() + BETA[t].sqrt() * z
         return x * self.std + self.mean

@@ -1,6 +1,7 @@
 """The Schedules tab's numbers: how soon the quality chart is there, whether it shows what theory says, and the page.
 
     python -m benchmarks.schedules [--json FILE|-] [--only chart|page …] [--quick]
+    python -m benchmarks.schedules --against COMMIT
 
 The chart is the page's first: the exact denoiser of the blurred spiral, six samplers × four schedules, 4 … 128 calls.
 Slopes are of the error over 16 calls and more, on the Karras schedule, where the steps follow what the paths need. The
@@ -9,20 +10,15 @@ chart takes half a minute at most, the page (benchmarks/schedules_page.py) about
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-import torch
-
-from benchmarks.machine import describe
-from benchmarks.toy import Figure, show
-from benchmarks.toy_contest import Spent, spend
+from benchmarks.against import compare
+from benchmarks.page import rows
+from benchmarks.stopwatch import Spent, spend
+from benchmarks.table import Figure, Report, make_parser
 from playground.diffusion.diffusers_schedulers import import_diffusers
 from playground.diffusion.sampling import SAMPLERS
 from playground.diffusion.sampling_config import scheduled
@@ -101,41 +97,20 @@ def measure_page() -> dict[str, Any]:
 
 def main() -> None:
     """Measure what was asked for and print it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
-    parser.add_argument("--quick", action="store_true", help="a few seconds, to see that the chart runs")
-    parser.add_argument(
-        "--json", metavar="FILE", help="all figures; -: to the standard output, and the table beside it"
-    )
-    arguments = parser.parse_args()
+    arguments = make_parser(__doc__, "a few seconds, to see that the chart runs", PARTS, against=True).parse_args()
+    if arguments.against:
+        compare(("schedules",), arguments)
+        return
     config = ChartConfig()
     if arguments.quick:
         config = replace(config, calls=QUICK_CALLS)
 
-    table = sys.stderr if arguments.json == "-" else sys.stdout
-    torch.set_num_threads(1)
-    machine = f"{describe()}, 1 thread of torch"
-    print(machine, file=table)
-    if arguments.quick:
-        print("quick: not for quoting", file=table)
-    print("seconds of the processor (of the wall)", file=table)
+    report = Report(arguments, "seconds of the processor (of the wall)")
     chart = measure_chart(config) if "chart" in arguments.only else None
-    lines = figures(chart)
-    show(lines, table)
-    page = measure_page() if "page" in arguments.only else None
-    for what, value in (page or {}).items():
-        print(f"page: {what}  {value}", file=table)
-    if arguments.json:
-        report = {
-            "machine": machine,
-            "quick": arguments.quick,
-            "figures": [asdict(line) | {"met": line.met} for line in lines],
-            "chart": chart and asdict(chart),
-            "slopes": chart and slopes(chart),
-            "page": page,
-        }
-        text = json.dumps(report, indent=1, ensure_ascii=False)
-        print(text) if arguments.json == "-" else Path(arguments.json).write_text(text, encoding="utf-8")
+    page = measure_page() if "page" in arguments.only else {}
+    report.finish(
+        [*figures(chart), *rows(page)], chart=chart and asdict(chart), slopes=chart and slopes(chart), page=page
+    )
 
 
 if __name__ == "__main__":

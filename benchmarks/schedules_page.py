@@ -13,13 +13,13 @@ from playwright.sync_api import Page
 
 from benchmarks.page import WARM_UP_SECONDS, main, open_page, scrub
 
-COMPUTE_LOCK = 25
+CHANGED = 25
 FIRST = "() => Number(document.querySelector('[data-testid=schedules-live]')?.dataset.curves) > 0"
-# From the event on a slider to the frame after the last of six panels was drawn; the request is part of it.
-TURN = """async (turns) => {
+# Milliseconds from the event on a slider to the frame after the last of six panels was drawn, the request included.
+CHANGES = """async (times) => {
   const canvas = document.querySelector('[data-testid=schedules-live]'), taken = [];
   const knob = document.querySelector('.pg-card[data-name=linear] [data-field=beta_end] input[type=range]');
-  for (let k = 0; k < turns; k++) {
+  for (let k = 0; k < times; k++) {
     const before = canvas.dataset.curves, began = performance.now();
     knob.value = 500 + 8 * k; knob.dispatchEvent(new Event('input', {bubbles: true}));
     while (canvas.dataset.curves === before) await new Promise(requestAnimationFrame);
@@ -47,7 +47,7 @@ def run() -> dict[str, Any]:
         opened = time.perf_counter() - began
         page.locator(".pg-schedules [data-do=play]").click()
         page.wait_for_timeout(1_500)
-        found = {"tab to first curves, s": round(opened, 2), **_turn(page)}
+        found = {"tab to first curves, s": round(opened, 2), **_change(page)}
         painted, requests = scrub(page, page.get_by_test_id("schedules-live"))
     return found | {
         "scrubbing, painted frames/s": round(painted, 1),
@@ -56,9 +56,9 @@ def run() -> dict[str, Any]:
     }
 
 
-def _turn(page: Page) -> dict[str, float]:
-    """A knob turned, four schedules at T = 1000, six panels."""
-    taken = page.evaluate(TURN, COMPUTE_LOCK)
+def _change(page: Page) -> dict[str, float]:
+    """A knob is changed; four schedules at T = 1000, six panels."""
+    taken = page.evaluate(CHANGES, CHANGED)
     whole, answered = zip(*taken, strict=True)
     return {
         "knob to repainted curves, median ms": round(statistics.median(whole), 1),

@@ -2,6 +2,7 @@
 
     python -m benchmarks.stable_diffusion [--model tiny|sd15|sd14|full|quarter] [--device cpu|cuda] [--steps N]
                                           [--repeats N] [--json FILE|-] [--quick]
+    python -m benchmarks.stable_diffusion --against COMMIT
 
 `full`: Stable Diffusion 1.5's architecture, weights at random: what it draws is noise, its costs are real. `quarter`:
 the same at about a quarter of its width. Ratios are of medians, the runs alternate; on a processor they are of
@@ -11,22 +12,19 @@ those of a large model take minutes, and vary by more than all the rest takes.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.machine import describe
+from benchmarks.against import compare
 from benchmarks.random_stable_diffusion import at_width
-from benchmarks.toy import Figure, show
+from benchmarks.table import Figure, Report, make_parser, say
 from playground.diffusion.samplers import SAMPLERS
 from playground.stable_diffusion import generation, schedulers
 from playground.stable_diffusion.devices import measure, plan, synchronize
@@ -80,8 +78,8 @@ class Inside:
 def bare(loaded: Loaded, request: Request) -> torch.Tensor:
     """The same picture by diffusers' own pipeline."""
     pipeline = loaded.pipeline
-    own = pipeline.scheduler
-    pipeline.scheduler = schedulers.make(request.scheduler, own.config, request.steps)
+    original = pipeline.scheduler
+    pipeline.scheduler = schedulers.make(request.scheduler, original.config, request.steps)
     images: torch.Tensor = pipeline(
         request.prompt,
         num_inference_steps=request.steps,
@@ -92,12 +90,12 @@ def bare(loaded: Loaded, request: Request) -> torch.Tensor:
         generator=[torch.Generator().manual_seed(seed) for seed in request.seeds],
         output_type="pt",
     ).images
-    pipeline.scheduler = own
+    pipeline.scheduler = original
     return images.cpu()
 
 
-def compare(loaded: Loaded, request: Request, repeats: int) -> Timing:
-    """The three ways in turn, `repeats` times each."""
+def measure_ways(loaded: Loaded, request: Request, repeats: int) -> Timing:
+    """The three ways one after the other, `repeats` times."""
     device = loaded.plan.device
     clock = time.process_time if device == "cpu" else time.perf_counter
     lab, packed = StableDiffusionLab(loaded), 0
@@ -128,7 +126,7 @@ def compare(loaded: Loaded, request: Request, repeats: int) -> Timing:
             before = inside.seconds if inside else 0.0
             times[name].append(seconds(work))
             outside[name].append(times[name][-1] + before - (inside.seconds if inside else 0.0))
-            print(f"{repeat + 1}/{repeats} {name}: {times[name][-1]:.2f} s", file=sys.stderr, flush=True)
+            say(f"{repeat + 1}/{repeats} {name}: {times[name][-1]:.2f} s")
     medians = {name: statistics.median(each) for name, each in times.items()}
     more = statistics.median(outside["live"]) - statistics.median(outside["bare"]) if inside else None
     calls = SAMPLERS[request.scheduler].calls(request.steps)
@@ -190,12 +188,13 @@ def figures(loaded: Loaded, timing: Timing) -> list[Figure]:
         lines.append(
             Figure("more seconds outside of the parts", f"{timing.outside:.3f}", f"{timing.bare:.2f}", outside)
         )
+    lines.append(Figure("scrub data", f"{timing.packed_bytes / 1e6:.2f} MB", "", None))
     return lines
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, "one repeat", against=True)
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"))
     parser.add_argument("--steps", type=int, help="the model's own by default")
@@ -203,11 +202,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1, help="drawn at once, of one prompt")
     parser.add_argument("--attention", action="store_true", help="with attention maps, as the page draws Tiny")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="one repeat; not for quoting")
-    parser.add_argument("--json", metavar="FILE", help="all figures; -: to the standard output")
     arguments = parser.parse_args()
-    table = sys.stderr if arguments.json == "-" else sys.stdout
-    torch.set_num_threads(1)
+    if arguments.against:
+        compare(("stable_diffusion",), arguments)
+        return
+    torch.set_num_threads(1)  # before the model is opened: the plan reckons with it
     loaded = open_model(arguments.model, arguments.device)
     loaded.pipeline.set_progress_bar_config(disable=True)
     defaults = loaded.model.defaults
@@ -222,22 +221,15 @@ def main() -> None:
         preview=defaults.preview,
         attention=arguments.attention,
     )
-    print(f"{loaded.model.title}: {loaded.plan.words}", file=table)
-    print(f"{describe()}, 1 thread of torch", file=table)
-    timing = compare(loaded, request, 1 if arguments.quick else arguments.repeats)
-    lines = figures(loaded, timing)
-    show(lines, table)
-    print(f"scrub data: {timing.packed_bytes / 1e6:.2f} MB", file=table)
-    if arguments.json:
-        report = {
-            "machine": describe(),
-            "model": loaded.model.title,
-            "plan": loaded.plan.words,
-            "request": asdict(request),
-            "timing": asdict(timing) | {"share": timing.share},
-        }
-        text = json.dumps(report, indent=1, ensure_ascii=False)
-        print(text) if arguments.json == "-" else Path(arguments.json).write_text(text, encoding="utf-8")
+    report = Report(arguments, f"{loaded.model.title}: {loaded.plan.words}")
+    timing = measure_ways(loaded, request, 1 if arguments.quick else arguments.repeats)
+    report.finish(
+        figures(loaded, timing),
+        model=loaded.model.title,
+        plan=loaded.plan.words,
+        request=asdict(request),
+        timing=asdict(timing) | {"share": timing.share},
+    )
 
 
 if __name__ == "__main__":

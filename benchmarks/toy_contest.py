@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 import os
 import statistics
-import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, field
 from functools import partial
@@ -18,6 +16,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.reference_toy import Reference
+from benchmarks.stopwatch import Spent, median_spent, spend
+from benchmarks.table import say
 from playground.diffusion.metrics import energy_distance, excess, off_support, sliced_wasserstein
 from playground.diffusion.training import TrainingConfig
 from playground.toy import ToyConfig, ToyLab
@@ -41,17 +41,6 @@ class Effort:
     seeds: tuple[int, ...] = (0, 1, 2)  # of our data and network; medians over them. The recipe was tuned on others
     plans: tuple[int, ...] = (100, 200, 300, 400, 600, 800, 1_200, 1_600, 3_200, 6_400)
     repeats: int = 3  # of the reference's timed sampling
-
-
-@dataclass(frozen=True)
-class Spent:
-    """Seconds of the processor, and by the clock on the wall."""
-
-    cpu: float
-    wall: float
-
-    def __str__(self) -> str:
-        return f"{self.cpu:.3g} s ({self.wall:.3g})"
 
 
 @dataclass(frozen=True)
@@ -146,23 +135,6 @@ class Contest:
     def half(self) -> Attempt | None:
         """The first attempt at half of its excess distance."""
         return next((a for a in self.attempts if a.distances.excess <= self.final.excess / 2), None)
-
-
-def spend(work: Callable[[], object]) -> Spent:
-    """What `work` takes."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    work()
-    return Spent(time.process_time() - cpu, time.perf_counter() - wall)
-
-
-def median_spent(several: Sequence[Spent]) -> Spent:
-    """Of processor and wall each."""
-    return Spent(statistics.median(s.cpu for s in several), statistics.median(s.wall for s in several))
-
-
-def say(text: str) -> None:
-    """How far it is, beside the table."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def our_lab(dataset: str, seed: int) -> ToyLab:

@@ -54,7 +54,7 @@ class Page:
 
 
 def measure_startup(starts: int) -> Startup:
-    """Start the app and a page without anything, in turns; of several starts the first only fills the disk's cache."""
+    """Start the app and an empty page, alternately; of several starts the first only fills the disk's cache."""
     seconds: dict[str, list[float]] = {"app": [], "empty": []}
     with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder) / "empty.py"
@@ -68,7 +68,7 @@ def measure_startup(starts: int) -> Startup:
 
 
 def measure_page(rounds: int, seconds: float) -> Page:
-    """Train on the real page in a headless Chromium and without it, in turns, then pause and scrub.
+    """Train on the real page in a headless Chromium and without it, alternately, then pause and scrub.
 
     Raises RuntimeError where there is no browser.
     """

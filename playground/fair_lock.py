@@ -1,8 +1,8 @@
-"""Whose turn it is to compute, when many want to.
+"""A lock for computing, shared fairly by many threads.
 
-Networks as small as these are thousands of tiny operations, and each one lets go of Python's interpreter lock. With a
-class of threads at it, the lock changes hands at every operation and nearly all the time goes into the changing: twelve
-runs side by side were measured at a tenth of one run's speed, taken together. So runs take turns of some milliseconds.
+Networks as small as these are thousands of tiny operations, each of which releases Python's interpreter lock. With many
+threads, that lock changes hands at every operation, and nearly all time is spent on switching: twelve runs side by side
+were measured at a tenth of the speed of a single one, all taken together. So runs take turns of some milliseconds.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 Step = TypeVar("Step")
-SLICE_SECONDS = 0.02  # long beside the cost of a change of threads, short beside what an eye notices
+SLICE_SECONDS = 0.02  # long compared with a thread switch, too short for the eye to notice
 
 
 class FairLock:
-    """One at a time, in the order of asking."""
+    """A lock that is granted in the order in which threads asked for it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,7 +36,7 @@ class FairLock:
             turn.end()
 
     def begin(self) -> None:
-        """Wait for one's turn."""
+        """Wait for the lock."""
         with self._lock:
             if not self._busy:
                 self._busy = True
@@ -44,10 +44,10 @@ class FairLock:
             gate = threading.Lock()
             gate.acquire()
             self._waiting.append(gate)
-        gate.acquire()  # opened by whoever ends a turn: it is handed over, not free for others to grab
+        gate.acquire()  # released by the thread that ends its turn: the lock is handed over, never free to grab
 
     def end(self) -> None:
-        """Hand on to whoever has waited longest."""
+        """Hand the lock to the thread that has waited longest."""
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().release()
@@ -56,28 +56,28 @@ class FairLock:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody waits."""
+        """Whether anyone is waiting."""
         return bool(self._waiting)
 
 
 class Turn:
-    """A turn one holds: `share()` now and then, `with rest():` while not computing."""
+    """The lock while held: call `share()` now and then, and wrap what does not compute in `with rest():`."""
 
-    def __init__(self, turns: FairLock) -> None:
-        self._turns = turns
+    def __init__(self, lock: FairLock) -> None:
+        self._lock = lock
         self._held, self._since = False, 0.0
         self._begin()
 
     def share(self) -> None:
-        """Let the next one in if the slice is used up and anybody waits."""
-        if self._turns.wanted and time.perf_counter() - self._since > SLICE_SECONDS:
+        """Let the next thread in if the time slice is used up and anyone is waiting."""
+        if self._lock.wanted and time.perf_counter() - self._since > SLICE_SECONDS:
             self.end()
             self._begin()
 
     @contextmanager
     def rest(self) -> Iterator[None]:
-        """Let others compute, then wait for the next turn. Left by an exception, the turn is over: whoever closes a
-        generator that rests must not wait, least of all a server's event loop.
+        """Let others compute, then wait for the next turn. After an exception the turn is over, without a wait: closing
+        a resting generator must not block its caller, which may be a server's event loop.
         """
         self.end()
         yield
@@ -87,20 +87,20 @@ class Turn:
         """Give the turn back, if it is still held."""
         if self._held:
             self._held = False
-            self._turns.end()
+            self._lock.end()
 
     def _begin(self) -> None:
-        self._turns.begin()
+        self._lock.begin()
         self._held, self._since = True, time.perf_counter()
 
 
-COMPUTE_LOCK = FairLock()  # of this process: the interpreter lock is one, whoever's lab it is
+COMPUTE_LOCK = FairLock()  # one for the process, as there is one interpreter lock
 
 
-def in_turns(steps: Iterator[Step], turns: FairLock = COMPUTE_LOCK) -> Iterator[Step]:
-    """The same steps, each computed in a turn of its own."""
+def in_turns(steps: Iterator[Step], lock: FairLock = COMPUTE_LOCK) -> Iterator[Step]:
+    """The same steps, each computed while holding the lock."""
     while True:
-        with turns.work():
+        with lock.work():
             try:
                 step = next(steps)
             except StopIteration:

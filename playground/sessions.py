@@ -1,4 +1,4 @@
-"""Who is here: one lab for every visitor, a limit on how many, and room made by letting idle ones go."""
+"""The open pages: labs for every visitor, a limit on how many, and idle ones dropped to make room."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from playground.toy.live import Control, DistanceMeter
 
 
 class FullHouse(Refusal):
-    """All places are taken by people at work; the message says what to do."""
+    """The server is full of active visitors; the message says what to do."""
 
 
 class Gone(Refusal):
-    """This page's place was given to somebody else; the message says what to do."""
+    """This page's session has been dropped; the message says what to do."""
 
 
-@dataclass(eq=False)  # each is only itself, and can be a key
+@dataclass(eq=False)  # compared by identity, and hashable
 class Visitor:
     """One open page: its labs, and the runs that are on, if any."""
 
@@ -38,29 +38,29 @@ class Visitor:
 
     @property
     def training(self) -> bool:
-        """Whether a run is on in any lab, as far as anyone has asked."""
+        """Whether a run was started in any lab and not yet asked to stop."""
         return not (self.control.paused and self.mnist.control.paused)
 
     @property
     def at_work(self) -> bool:
-        """Whether something trains or is being drawn: no time to be sent away."""
+        """Whether something is training or being drawn, so that the session must not be dropped."""
         return self.training or self.stable_diffusion.runs > 0
 
     @property
     def busy(self) -> bool:
-        """Whether there is something to lose."""
+        """Whether there is work that would be lost."""
         return self.lab.step > 0 or self.mnist.busy or self.stable_diffusion.busy
 
     def stop(self) -> None:
-        """Whatever runs stops at its next step."""
+        """Stop every run at its next step."""
         self.control.paused = self.mnist.control.paused = True
 
     def touch(self) -> None:
-        """Still here."""
+        """Note that the visitor is still here."""
         self.last_seen = time.monotonic()
 
     def begin(self) -> Control:
-        """A new run; whatever ran before stops at its next step."""
+        """The control of a new run; the run before it stops at its next step."""
         with self.changes.work():
             self.control.paused = True
             self.control = Control(steps_per_second=self.control.steps_per_second, gentle=self.control.gentle)
@@ -82,7 +82,7 @@ class Sessions:
         return len(self._visitors)
 
     def visitor(self, session: str) -> Visitor:
-        """This page's visitor, with a new lab if it just opened. Raises FullHouse when nobody can be asked to leave."""
+        """This page's visitor, with a new lab if it was just opened. Raises FullHouse if no session can be dropped."""
         with self._lock:
             visitor = self._visitors.get(session)
             if visitor is None:
@@ -92,29 +92,29 @@ class Sessions:
             return visitor
 
     def known(self, session: str) -> Visitor:
-        """This page's visitor, if it still has its place. Raises Gone."""
+        """This page's visitor, if its session is still kept. Raises Gone."""
         with self._lock:
             visitor = self._visitors.get(session)
             if visitor is None:
-                raise Gone("This page stood still for too long and its place was given away. Reload it to start again.")
+                raise Gone("This page was idle for too long, so its session was closed. Reload it to start again.")
             visitor.last_seen = self._clock()
             return visitor
 
     @property
     def training(self) -> int:
-        """How many train right now."""
+        """How many visitors are training right now."""
         with self._lock:
             return sum(visitor.training for visitor in self._visitors.values())
 
     def leave(self, session: str) -> None:
-        """The page was closed: its run stops, its lab goes."""
+        """The page was closed: stop its runs and drop its labs."""
         with self._lock:
             visitor = self._visitors.pop(session, None)
         if visitor:
             visitor.stop()
 
     def _make_room(self) -> None:
-        """Let go of those idle for too long and, at the limit, of whoever stood still the longest."""
+        """Drop sessions that were idle for too long and, at the limit, the one that has been idle longest."""
         now = self._clock()
         for session, visitor in list(self._visitors.items()):
             if now - visitor.last_seen > self._settings.max_idle_seconds and not visitor.at_work:
@@ -123,5 +123,5 @@ class Sessions:
             return
         still = [(v.busy, v.last_seen, s) for s, v in self._visitors.items() if not v.at_work]
         if not still:
-            raise FullHouse("Everyone's place is in use right now. Please try again in a minute.")
-        del self._visitors[min(still)[2]]  # those with nothing to lose first
+            raise FullHouse("All places are in use right now. Please try again in a minute.")
+        del self._visitors[min(still)[2]]  # those without work to lose go first

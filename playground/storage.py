@@ -1,4 +1,4 @@
-"""Experiments and weights in one safetensors file, the configuration in its header. Nothing in it can run code."""
+"""Experiments and weights as one safetensors file, the configuration in its header. No such file can run code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class StorageError(Refusal):
 
 
 def flatten(state: dict[str, Any], prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A nested state as tensors by path and plain values by path. Lists (Adam's settings) follow from the config."""
+    """A nested state as two flat tables by path, of tensors and of plain values. Lists (Adam's settings) are left out,
+    as they follow from the config."""
     tensors: dict[str, Tensor] = {}
     rest: dict[str, Any] = {}
     for key, value in state.items():
@@ -60,13 +61,13 @@ def encode(format: str, config: dict[str, Any], tensors: dict[str, Tensor], rest
 
 
 def decode(data: bytes, format: str, what: str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
-    """Config, tensors and the rest, as `encode` took them. Raises StorageError with words for a visitor.
+    """Config, tensors and the rest, as `encode` took them. Raises StorageError with a message for the visitor.
 
-    `what`: the kind of file it should be, in words.
+    `what`: the kind of file it should be, for that message.
     """
     try:
         tensors = load(data)
-    except Exception as error:  # a hostile header fails in any of a dozen ways, in safetensors and in torch
+    except Exception as error:  # a malicious header can fail in a dozen ways, in safetensors and in torch
         raise StorageError(
             "This is no safetensors file, or it was cut short. Choose one saved by this playground."
         ) from error
@@ -83,7 +84,7 @@ def decode(data: bytes, format: str, what: str) -> tuple[dict[str, Any], dict[st
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, wholly or not at all: a full disk or a kill in the middle leaves the old file."""
+    """Replace the file `path` by `data`, all or nothing: after a full disk or a kill the old file is still there."""
     beside = path.with_name(f".{path.name}.new")
     try:
         with beside.open("wb") as file:

@@ -1,4 +1,4 @@
-"""FairLock: one at a time, handed over in order of asking, given back whatever happens."""
+"""FairLock: one thread at a time, in the order of asking, released whatever happens."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ import pytest
 
 from playground.fair_lock import SLICE_SECONDS, FairLock, Turn, in_turns
 
-PATIENCE = 60.0  # seconds for what takes a fraction of one, on a machine that has much else to do
+PATIENCE = 60.0  # seconds, for what takes a fraction of one unless the machine is busy
 
 
 def start(job: Callable[[], object]) -> threading.Thread:
@@ -30,12 +30,12 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def free(turns: FairLock) -> bool:
-    """Whether a turn can be had without waiting."""
+def free(lock: FairLock) -> bool:
+    """Whether the lock is free."""
     got = threading.Event()
 
     def take() -> None:
-        with turns.work():
+        with lock.work():
             got.set()
 
     start(take)
@@ -49,50 +49,50 @@ def use_up(turn: Turn) -> None:
         pass
 
 
-def queue_up(turns: FairLock, count: int, order: list[int]) -> list[threading.Thread]:
-    """Threads that wait for a turn, each asking after the one before is in the queue."""
+def queue_up(lock: FairLock, count: int, order: list[int]) -> list[threading.Thread]:
+    """Threads that wait for the lock, each asking once the one before is in the queue."""
     threads = []
     for k in range(count):
 
         def work(k: int = k) -> None:
-            with turns.work():
+            with lock.work():
                 order.append(k)
 
         threads.append(start(work))
-        until(lambda k=k: len(turns._waiting) == k + 1)  # type: ignore[misc]
+        until(lambda k=k: len(lock._waiting) == k + 1)  # type: ignore[misc]
     return threads
 
 
 def test_turns_are_handed_over_in_the_order_of_asking() -> None:
-    turns, order = FairLock(), list[int]()
-    with turns.work():
-        assert [turns.wanted] == [False]
-        threads = queue_up(turns, 8, order)
-        assert [turns.wanted] == [True]
-        assert order == [], "nobody works while one does"
+    lock, order = FairLock(), list[int]()
+    with lock.work():
+        assert [lock.wanted] == [False]
+        threads = queue_up(lock, 8, order)
+        assert [lock.wanted] == [True]
+        assert order == [], "no other thread works meanwhile"
     finish(*threads)
     assert order == list(range(8))
-    assert free(turns)
+    assert free(lock)
 
 
 def test_a_turn_is_not_free_for_others_to_grab() -> None:
-    """Whoever ends a turn and asks again at once is behind those who waited."""
-    turns, order = FairLock(), list[int]()
-    with turns.work():
-        threads = queue_up(turns, 3, order)
-    with turns.work():
+    """A thread that releases the lock and asks again at once is behind those that waited."""
+    lock, order = FairLock(), list[int]()
+    with lock.work():
+        threads = queue_up(lock, 3, order)
+    with lock.work():
         order.append(99)
     finish(*threads)
     assert order == [0, 1, 2, 99]
 
 
 def test_one_at_a_time() -> None:
-    turns, inside, most = FairLock(), 0, 0
+    lock, inside, most = FairLock(), 0, 0
 
     def work() -> None:
         nonlocal inside, most
         for _ in range(20):
-            with turns.work() as turn:
+            with lock.work() as turn:
                 inside += 1
                 most = max(most, inside)
                 time.sleep(0.0002)
@@ -105,27 +105,27 @@ def test_one_at_a_time() -> None:
 
     finish(*[start(work) for _ in range(6)])
     assert (inside, most) == (0, 1)
-    assert free(turns)
+    assert free(lock)
 
 
 def test_sharing_lets_a_waiter_in_once_the_slice_is_used_up() -> None:
-    turns, order = FairLock(), list[int]()
-    with turns.work() as turn:
-        threads = queue_up(turns, 2, order)
+    lock, order = FairLock(), list[int]()
+    with lock.work() as turn:
+        threads = queue_up(lock, 2, order)
         use_up(turn)
         turn.share()
         assert order == [0, 1], "both were there first"
         order.append(99)
-        turn.share()  # nobody waits: the turn goes on
+        turn.share()  # no one is waiting: the turn goes on
         assert turn._held
     finish(*threads)
     assert order == [0, 1, 99]
 
 
 def test_sharing_early_keeps_the_turn() -> None:
-    turns, order = FairLock(), list[int]()
-    with turns.work() as turn:
-        threads = queue_up(turns, 1, order)
+    lock, order = FairLock(), list[int]()
+    with lock.work() as turn:
+        threads = queue_up(lock, 1, order)
         turn._since = time.perf_counter() + PATIENCE  # however slow this machine: the slice has only begun
         turn.share()
         assert order == []
@@ -133,102 +133,102 @@ def test_sharing_early_keeps_the_turn() -> None:
 
 
 def test_resting_lets_others_in_and_comes_back() -> None:
-    turns, order = FairLock(), list[int]()
-    with turns.work() as turn:
-        threads = queue_up(turns, 3, order)
+    lock, order = FairLock(), list[int]()
+    with lock.work() as turn:
+        threads = queue_up(lock, 3, order)
         with turn.rest():
             finish(*threads)
-            assert free(turns)
+            assert free(lock)
         assert order == [0, 1, 2]
-        threads = queue_up(turns, 1, order)
+        threads = queue_up(lock, 1, order)
         assert len(order) == 3, "held again"
     finish(*threads)
 
 
-def steps(turns: FairLock) -> Iterator[int]:
-    with turns.work() as turn:
+def steps(lock: FairLock) -> Iterator[int]:
+    with lock.work() as turn:
         for k in range(3):
             with turn.rest():
                 yield k
 
 
 def test_closing_a_generator_that_rests_neither_waits_nor_holds() -> None:
-    turns = FairLock()
-    run = steps(turns)
+    lock = FairLock()
+    run = steps(lock)
     assert next(run) == 0
-    busy = turns.work()
-    busy.__enter__()  # somebody else computes, and will not stop: to wait would be to wait for ever
+    busy = lock.work()
+    busy.__enter__()  # another thread computes and will not stop: waiting would never end
     closing = start(run.close)  # type: ignore[attr-defined]
     finish(closing)
-    assert not turns.wanted
-    assert turns._busy, "the other's turn was not ended for them"
+    assert not lock.wanted
+    assert lock._busy, "the other's turn was not ended for them"
     busy.__exit__(None, None, None)
-    assert free(turns)
+    assert free(lock)
 
 
-def test_a_generator_that_rests_may_be_closed_in_peace() -> None:
-    turns = FairLock()
-    run = steps(turns)
+def test_a_generator_that_rests_may_be_closed() -> None:
+    lock = FairLock()
+    run = steps(lock)
     next(run)
     run.close()  # type: ignore[attr-defined]
-    assert free(turns)
-    assert list(steps(turns)) == [0, 1, 2]
-    assert free(turns)
+    assert free(lock)
+    assert list(steps(lock)) == [0, 1, 2]
+    assert free(lock)
 
 
-def test_a_fault_gives_the_turn_back() -> None:
-    turns = FairLock()
-    with pytest.raises(ZeroDivisionError), turns.work():
+def test_an_error_releases_the_lock() -> None:
+    lock = FairLock()
+    with pytest.raises(ZeroDivisionError), lock.work():
         1 / 0  # noqa: B018
-    assert free(turns)
-    with pytest.raises(ZeroDivisionError), turns.work() as turn, turn.rest():
+    assert free(lock)
+    with pytest.raises(ZeroDivisionError), lock.work() as turn, turn.rest():
         1 / 0  # noqa: B018
-    assert free(turns)
+    assert free(lock)
 
 
-def test_in_turns_each_step_is_computed_in_a_turn_and_handed_out_without_one() -> None:
-    turns, held = FairLock(), list[bool]()
+def test_in_turns_each_step_is_computed_under_the_lock_and_yielded_without_it() -> None:
+    lock, held = FairLock(), list[bool]()
 
     def work() -> Iterator[int]:
         for k in range(4):
-            held.append(turns._busy)
+            held.append(lock._busy)
             yield k
 
     found = []
-    for step in in_turns(work(), turns):
+    for step in in_turns(work(), lock):
         found.append(step)
-        assert not turns._busy
-        assert free(turns)
+        assert not lock._busy
+        assert free(lock)
     assert found == [0, 1, 2, 3]
     assert held == [True] * 4
-    assert free(turns)
+    assert free(lock)
 
 
-def test_in_turns_a_fault_gives_the_turn_back() -> None:
-    turns = FairLock()
+def test_in_turns_an_error_releases_the_lock() -> None:
+    lock = FairLock()
 
     def work() -> Iterator[int]:
         yield 1
         raise ZeroDivisionError
 
-    run = in_turns(work(), turns)
+    run = in_turns(work(), lock)
     assert next(run) == 1
     with pytest.raises(ZeroDivisionError):
         next(run)
-    assert free(turns)
+    assert free(lock)
 
 
 def test_two_runs_in_turns_both_get_on() -> None:
     """Neither starves the other."""
-    turns, order = FairLock(), list[str]()
+    lock, order = FairLock(), list[str]()
 
     def work(name: str) -> None:
-        for _ in in_turns(iter(range(30)), turns):
-            with turns.work():
+        for _ in in_turns(iter(range(30)), lock):
+            with lock.work():
                 order.append(name)
 
-    with turns.work():
+    with lock.work():
         a, b = start(lambda: work("a")), start(lambda: work("b"))
-        until(lambda: len(turns._waiting) == 2)
+        until(lambda: len(lock._waiting) == 2)
     finish(a, b)
     assert (order.count("a"), order.count("b")) == (30, 30)

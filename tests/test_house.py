@@ -19,9 +19,10 @@ MAY_IMPORT = {
     "app": {"ui", "sessions", *LABS, "diffusion", "settings"},
     "ui": {*LABS, "diffusion", "settings", "sessions", "fair_lock", "refusal"},
     "sessions": {*LABS, "diffusion", "settings", "fair_lock", "refusal"},
-    **{lab: {"diffusion", "settings", "storage", "fair_lock", "refusal"} for lab in LABS},
+    **{lab: {"diffusion", "settings", "storage", "fair_lock", "refusal", "training_run"} for lab in LABS},
     "diffusion": {"settings", "refusal"},
     "storage": {"refusal"},
+    "training_run": {"diffusion", "storage", "refusal"},
     **{part: set() for part in ("settings", "fair_lock", "refusal", "__init__")},
 }
 MAY_IMPORT["stable_diffusion"] |= {"mnist"}  # it draws MNIST's digits

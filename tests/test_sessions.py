@@ -1,4 +1,4 @@
-"""Visitors: each with labs of their own, which nobody else touches."""
+"""Visitors: each has labs of their own, which no one else touches."""
 
 import dataclasses
 import itertools
@@ -27,7 +27,7 @@ def test_a_visitor_is_welcomed_once(sessions: Sessions, clock: Clock) -> None:
     assert len(sessions) == 2
     assert "ada" in sessions
     assert "eve" not in sessions
-    assert len(sessions) == 2, "to ask is not to come"
+    assert len(sessions) == 2, "asking does not open a session"
 
 
 def test_interleaved_visitors_do_not_touch_each_other(sessions: Sessions, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""A file is replaced wholly or not at all: on a full disk, and when the process is killed in the middle."""
+"""A file is replaced all or nothing: on a full disk, and when the process is killed halfway."""
 
 import resource
 import signal

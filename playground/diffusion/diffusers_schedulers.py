@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.sampler import KARRAS_SPACING, Sampler, SamplerError
 from playground.diffusion.sampling_config import SamplingConfig
-from playground.diffusion.schedules import NoiseSchedule
 
 _IMPORTING = threading.Lock()
 

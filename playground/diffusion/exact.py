@@ -1,4 +1,4 @@
-"""The denoiser that training only approximates, in closed form.
+"""The optimal denoiser, which training approximates, in closed form.
 
 When x0 is drawn from a finite set of points, or from a mixture of round Gaussians, the noised
 x_t = alpha * x0 + sigma * eps has a known density p_t, and so have its score and E[x0 | x_t].
@@ -12,12 +12,11 @@ from torch import Tensor
 
 Level = float | Tensor
 
-# 32 rows of 5,000 points, 1.3 MB of logits. Measured on one core: half as many take as long, twice as
-# many twice as long.
+# 32 rows of 5,000 points, 1.3 MB of logits. Measured on one core: half as many rows take no less time, and twice as
+# many rows take twice as long.
 _CHUNK_ELEMENTS = 160_000
 
-# sigma = 0 stands for its limit, the nearest point. Float64 logits divided by this stay finite for any
-# float32 x.
+# sigma = 0 stands for the limit, the nearest point. Float64 logits divided by this stay finite for any float32 x.
 _VARIANCE_FLOOR = 1e-60
 
 
@@ -110,10 +109,10 @@ class GaussianMixture:
         return alpha, sigma, variance.clamp_min(_VARIANCE_FLOOR)
 
     def _logits(self, x: Tensor, alpha: Tensor, variance: Tensor) -> Iterator[Tensor]:
-        """Chunks (m, K) of log(w_k) - |x - alpha mu_k|^2 / (2 variance), less the |x|^2 all k share.
+        """Chunks (m, K) of log(w_k) - |x - alpha mu_k|^2 / (2 variance), without the |x|^2 that all k share.
 
-        The expanded square cancels: in float32 it costs 4e-5 in x0 at sigma = 0.002, in float64 nothing
-        that float32 can show.
+        Expanding the square loses digits by cancellation: 4e-5 in x0 at sigma = 0.002 in float32, but in float64
+        nothing that the float32 result can show.
         """
         means = self.means.double()
         basis = torch.cat([means, means.square().sum(dim=1, keepdim=True)], dim=1).T.contiguous()  # (D+1, K)
@@ -185,5 +184,5 @@ class ExactDenoiser:
 
 
 def _uniform(points: Tensor) -> GaussianMixture:
-    n = max(1, len(points))  # an empty set is GaussianMixture's to refuse
+    n = max(1, len(points))  # GaussianMixture refuses an empty set
     return GaussianMixture(points, 0.0, torch.full((len(points),), 1 / n, dtype=torch.float64, device=points.device))

@@ -1,4 +1,4 @@
-"""Knobs come from strangers: a page, a link, a file. Each has its declared type before anything is worked out."""
+"""Knobs come from strangers (a page, a link, a file), so their types are checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ WORDS = {
 
 
 def check_types(config: Any, error: type[ValueError]) -> None:
-    """Raise `error` where a field of the dataclass `config` holds anything else than what it declares.
+    """Raise `error` where a field of the dataclass `config` does not hold a value of its declared type.
 
-    JSON does not tell 1 from 1.0, so an int may stand for a float; True is no number, and all numbers are finite.
+    JSON does not distinguish 1 from 1.0, so an int may stand for a float. True is not a number; numbers are finite.
     """
     for name, hint in get_type_hints(type(config)).items():
         if not _fits(getattr(config, name), hint):
@@ -32,9 +32,9 @@ def _fits(value: Any, hint: Any) -> bool:
     if get_origin(hint) is UnionType:
         return any(_fits(value, kind) for kind in get_args(hint))
     if get_origin(hint) is tuple:
-        return isinstance(value, tuple)  # what may be in it, the config itself says better
+        return isinstance(value, tuple)  # the config checks its contents, and has better words for them
     if get_origin(hint) is Literal:
-        return isinstance(value, str)  # which words there are, the config itself says better
+        return isinstance(value, str)  # the config checks which words, and can list them
     if hint in (int, float):
         number = isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
         return number and abs(value) <= LARGEST  # NaN compares false

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from playground.diffusion.schedules import NoiseSchedule, ScheduleError, betas_of, from_betas
+from playground.diffusion.noise_schedule import NoiseSchedule, ScheduleError, betas_of, from_betas
 
 Knots = tuple[tuple[float, float], ...]  # (u, value), u = t/(T-1) rising in [0, 1]
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.prediction import to_eps
 from playground.diffusion.sample_path import Denoiser, SampleStep, Start, arrived, under_way
-from playground.diffusion.schedules import NoiseSchedule
 
 
 def langevin_move(

@@ -1,4 +1,4 @@
-"""How close a set of samples is to the data. Every figure is read against data-vs-data, its floor."""
+"""How close a set of samples is to the data. Every figure comes with its floor, that of data against data."""
 
 import math
 from collections.abc import Callable
@@ -33,10 +33,10 @@ def sliced_wasserstein(a: Tensor, b: Tensor, projections: int = 500, seed: int =
 def energy_distance(a: Tensor, b: Tensor) -> float:
     """Energy distance 2 E|a-b| - E|a-a'| - E|b-b'| of a (N, D) and b (M, D) (Szekely & Rizzo 2013).
 
-    The U-statistic, over pairs of different points: unbiased, so samples of any size compare, and two
-    draws of the same data give 0 on average, so it may be < 0. The V-statistic never is, but it adds
-    E|a-a'| / N + E|b-b'| / M. For 2-D unit normals at N = M = 5,000 that is 7e-4, while U spreads by
-    4e-4 about 0. No root is taken: the unit is the data's. Raises ValueError for empty, mismatched or
+    The U-statistic, over pairs of different points. It is unbiased: samples of any size can be compared, and
+    two draws of the same data give 0 on average, so it may be negative. The V-statistic never is, but it adds
+    E|a-a'| / N + E|b-b'| / M: for 2-D unit normals at N = M = 5,000 that is 7e-4, while U has a standard
+    deviation of 4e-4. No root is taken, so the unit is the data's. Raises ValueError for empty, mismatched or
     non-finite inputs, or fewer than 2 points.
     """
     _check(a, b, at_least=2)
@@ -60,7 +60,7 @@ def off_support(points: Tensor, support: Callable[[Tensor], Tensor]) -> float:
 
 
 def excess(value: float, floor: float) -> float:
-    """sqrt(max(value^2 - floor^2, 0)): what of a distance is left once sampling noise is taken out.
+    """sqrt(max(value^2 - floor^2, 0)): what is left of a distance without its sampling noise.
 
     Squared distances of independent errors add, hence the squares.
     """
@@ -69,7 +69,7 @@ def excess(value: float, floor: float) -> float:
 
 @dataclass(frozen=True)
 class Quality:
-    """Samples against data, each figure beside its floor, data against data at the same n."""
+    """Samples against data, each figure beside its floor: that of data against data at the same n."""
 
     distance: float  # sliced Wasserstein-2
     distance_floor: float
@@ -153,7 +153,7 @@ def _quantiles(points: Tensor, directions: Tensor, size: int) -> Tensor:
     quantiles = torch.from_numpy(np.sort(projected.numpy(), axis=1))
     if len(points) == size:
         return quantiles
-    # Value i of n sits at the level (i + 1/2) / n: half-pixel interpolation is exactly that.
+    # Value i of n sits at the level (i + 1/2) / n: that is what half-pixel interpolation does.
     return F.interpolate(quantiles[None], size=size, mode="linear", align_corners=False)[0]
 
 

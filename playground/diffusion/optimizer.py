@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 OptimizerName = Literal["adamw", "muon"]
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
-MUON_RATE = 10.0  # Muon's steps have unit spectral norm, AdamW's unit entries: this much larger a rate suits them
+MUON_RATE = 10.0  # Muon's steps have unit spectral norm, AdamW's unit entries: so its rate is this much larger
 
 
 def as_matrix(weight: Tensor) -> Tensor:
@@ -18,7 +18,7 @@ def as_matrix(weight: Tensor) -> Tensor:
 
 
 class Optimizer:
-    """AdamW (Loshchilov & Hutter 2019), fused; with "muon" every convolution between inner channels is stepped by Muon
+    """AdamW (Loshchilov & Hutter 2019), fused; with "muon" every convolution between inner channels is updated by Muon
     (Jordan et al. 2024), which makes the momentum's singular values equal. torch's Muon takes matrices only, so it is
     given a second view of each such weight.
     """
@@ -47,14 +47,14 @@ class Optimizer:
             part.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Momenta, by part; the settings come with every step."""
+        """The momenta of each part; rate, β₂ and weight decay are passed to every step."""
         return {name: part.state_dict() for name, part in self.parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
-            for weight, momenta in part.state.items():  # fused AdamW goes through memory: all must lie as the weight
+            for weight, momenta in part.state.items():  # fused AdamW needs them in the weight's memory layout
                 for key, value in momenta.items():
                     if value.shape == weight.shape:
                         momenta[key] = torch.empty_like(weight).copy_(value)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from playground.diffusion.schedules import NoiseSchedule
+from playground.diffusion.noise_schedule import NoiseSchedule
 
 Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]  # (x, α, σ) → x̂_0, where x = α x_0 + σ ε and α² + σ² = 1
 Start = Callable[[Tensor, Tensor], Tensor]  # (α, σ) of a run's first call → the x there

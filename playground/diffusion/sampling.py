@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from playground.diffusion.diffusers_schedulers import begin_at, level, make_scheduler, step_arguments
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.prediction import Prediction, to_eps, to_x0
 from playground.diffusion.sample_path import Denoiser, SamplePath, SampleStep, Start, arrived, collect, under_way
 from playground.diffusion.sampler import SamplerError
 from playground.diffusion.samplers import SAMPLERS
 from playground.diffusion.sampling_config import SamplingConfig
-from playground.diffusion.schedules import NoiseSchedule
 
 __all__ = [  # what a lab needs of sampling stands behind this one door
     "SAMPLERS",

@@ -2,145 +2,101 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from playground.diffusion.knot_schedules import Knots, drawn, from_log_snr
-from playground.diffusion.schedules import (
+from playground.diffusion.knot_schedules import Knots
+from playground.diffusion.noise_schedule import (
     MAX_TIMESTEPS,
-    SCHEDULES,
     NoiseSchedule,
     ScheduleError,
     check_timesteps,
-    make_schedule,
     rescale_zero_terminal_snr,
 )
+from playground.diffusion.schedule_row import Schedule, ScheduleKnob
+from playground.diffusion.schedules import DEFAULT_SCHEDULE, SCHEDULES
 
 MAX_KNOTS = 512
-CUSTOM = "custom"  # a lab's schedule that is none of its own: the ScheduleConfig that it was handed
-BY_KNOTS = {"drawn": drawn, "learned": from_log_snr}
-
-TITLES: dict[str, str] = {
-    "linear": "linear",
-    "scaled_linear": "scaled linear",
-    "cosine": "cosine",
-    "sigmoid": "sigmoid",
-    "quadratic": "quadratic",
-    "laplace": "Laplace",
-    "karras": "EDM / Karras",
-    "flow": "flow (straight line)",
-    "drawn": "drawn",
-    "learned": "learned",
-}
+USUAL_TIMESTEPS = 1000
+SCHEDULE_FIELDS = ("name", "timesteps", "rescale_betas_zero_snr", "knots")  # of a table, beside the row's knobs
 
 
-@dataclass(frozen=True)
-class KnobSpec:
-    """One knob of a schedule's card. `low` … `high` is where its slider goes; what is refused, `make` says."""
-
-    field: str
-    label: str
-    default: float
-    low: float
-    high: float
-    step: float
-    help: str
-    log: bool = False  # a slider along the logarithm
-
-
-def _betas(start: float, end: float) -> tuple[KnobSpec, ...]:
-    return (
-        KnobSpec("beta_start", "β_start", start, 1e-6, 0.1, 1e-6, "The share of noise that the first step adds.", True),
-        KnobSpec("beta_end", "β_end", end, 1e-4, 0.5, 1e-4, "The share of noise that the last step adds.", True),
-    )
-
-
-KNOBS_OF: dict[str, tuple[KnobSpec, ...]] = {
-    "linear": _betas(1e-4, 0.02),
-    "scaled_linear": _betas(0.00085, 0.012),
-    "cosine": (
-        KnobSpec("s", "offset s", 0.008, 0.0, 0.5, 0.001, "More makes the first steps less timid (the paper: 0.008)."),
-    ),
-    "sigmoid": _betas(1e-4, 0.02),
-    "quadratic": _betas(1e-4, 0.02),
-    "laplace": (
-        KnobSpec("mu", "centre μ", 0.0, -6.0, 6.0, 0.1, "The log-SNR that training sees most often."),
-        KnobSpec("b", "width b", 0.5, 0.05, 4.0, 0.05, "How far from μ training strays: p(λ) ∝ e^(-|λ - μ|/b)."),
-    ),
-    "karras": (
-        KnobSpec("sigma_min", "σ_min", 0.004, 0.001, 1.0, 0.001, "The least noise, relative to the signal.", True),
-        KnobSpec("sigma_max", "σ_max", 20.0, 1.0, 200.0, 0.1, "The most noise, relative to the signal.", True),
-        KnobSpec("rho", "ρ", 7.0, 0.5, 20.0, 0.1, "1 spaces σ evenly; more spends more timesteps on little noise."),
-    ),
-    "flow": (),
-    "drawn": (),
-    "learned": (),
-}
-
-NUMBERS = ("beta_start", "beta_end", "s", "sigma_min", "sigma_max", "rho", "mu", "b")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class ScheduleConfig:
-    """What to make a NoiseSchedule of. None stands for the paper's value; knobs that the schedule lacks count nothing.
+    """What to make a NoiseSchedule of: `ScheduleConfig("cosine", 500, s=0.01)`.
 
-    Raises ScheduleError, its `knob` the field at fault, for a name or type that cannot be; `make` for values.
+    A knob that is not set, or None, stands for the paper's value. One that this schedule lacks and another has counts
+    nothing, so that a name can be replaced alone. Raises ScheduleError, its `knob` the field at fault, for a name, knob
+    or type that cannot be; `make` for values.
     """
 
-    name: str = "linear"  # one of SCHEDULES, "drawn" or "learned"
-    timesteps: int = 1000  # T
-    rescale_betas_zero_snr: bool = False
-    beta_start: float | None = None
-    beta_end: float | None = None
-    s: float | None = None
-    sigma_min: float | None = None
-    sigma_max: float | None = None
-    rho: float | None = None
-    mu: float | None = None
-    b: float | None = None
-    knots: Knots = ()  # drawn: (u, ᾱ); learned: (u, log-SNR); u = t/(T-1) in [0, 1]
+    name: str  # of a row of SCHEDULES
+    timesteps: int  # T
+    rescale_betas_zero_snr: bool
+    values: tuple[tuple[str, float], ...]  # of the row's knobs, those that differ from the paper's
+    knots: Knots  # of a row given by them: (u, value), u = t/(T-1) in [0, 1]
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or self.name not in TITLES:
-            raise ScheduleError(f"There is no such schedule. Choose one of: {', '.join(TITLES)}.", knob="name")
-        if not isinstance(self.timesteps, int) or not _is_number(self.timesteps):
+    def __init__(
+        self,
+        name: str = DEFAULT_SCHEDULE,
+        timesteps: int = USUAL_TIMESTEPS,
+        rescale_betas_zero_snr: bool = False,
+        *,
+        values: tuple[tuple[str, float], ...] = (),
+        knots: Any = (),
+        **knobs: Any,
+    ) -> None:
+        if not isinstance(name, str) or name not in SCHEDULES:
+            raise ScheduleError(f"There is no such schedule. Choose one of: {', '.join(SCHEDULES)}.", knob="name")
+        if not isinstance(timesteps, int) or not _is_number(timesteps):
             raise ScheduleError(
                 f"The number of timesteps T is a whole number in 2 … {MAX_TIMESTEPS}.", knob="timesteps"
             )
-        if not isinstance(self.rescale_betas_zero_snr, bool):
+        if not isinstance(rescale_betas_zero_snr, bool):
             raise ScheduleError("Zero terminal SNR is true or false.", knob="rescale_betas_zero_snr")
-        for field in NUMBERS:
-            value = getattr(self, field)
-            if value is not None and not _is_number(value):
-                raise ScheduleError(f"{field} must be a finite number.", knob=field)
-        object.__setattr__(self, "knots", _knots(self.knots))  # hashable, whatever it came as
+        for field, value in {
+            "name": name,
+            "timesteps": timesteps,
+            "rescale_betas_zero_snr": rescale_betas_zero_snr,
+        }.items():
+            object.__setattr__(self, field, value)
+        object.__setattr__(self, "values", _values(name, dict(values) | knobs))
+        object.__setattr__(self, "knots", _knots(knots))  # hashable, whatever it came as
+
+    @property
+    def row(self) -> Schedule:
+        """What SCHEDULES says of this kind of schedule."""
+        return SCHEDULES[self.name]
 
     def knobs(self) -> dict[str, float]:
-        """The named schedule's own knobs with their values, the paper's where none was set."""
-        asked = {spec.field: getattr(self, spec.field) for spec in KNOBS_OF[self.name]}
-        return {spec.field: spec.default for spec in KNOBS_OF[self.name]} | {
-            field: value for field, value in asked.items() if value is not None
-        }
+        """The schedule's own knobs with their values, the paper's where none was set."""
+        return {knob.field: knob.default for knob in self.row.knobs} | dict(self.values)
 
     def make(self) -> NoiseSchedule:
         """The schedule's table. Raises ScheduleError with `knob`."""
         check_timesteps(self.timesteps)
-        if self.name in SCHEDULES:
-            zero = self.rescale_betas_zero_snr
-            return make_schedule(self.name, self.timesteps, rescale_betas_zero_snr=zero, **self.knobs())
-        schedule = BY_KNOTS[self.name](self.timesteps, self.knots)
+        for field, value in self.values:
+            if field.startswith("beta") and not 0 < value < 1:
+                raise ScheduleError(
+                    f"{field} must lie between 0 and 1; it is {value:g}. β is the share of the variance replaced in "
+                    "one step.",
+                    knob=field,
+                )
+        by_knots = self.row.by_knots
+        schedule = (
+            self.row.make(self.timesteps, self.knots) if by_knots else self.row.make(self.timesteps, **self.knobs())
+        )
         return rescale_zero_terminal_snr(schedule) if self.rescale_betas_zero_snr else schedule
 
     @property
     def title(self) -> str:
         """Words for a person, for example "cosine, s = 0.008"; T where it is not 1,000."""
-        words = [TITLES[self.name]]
-        if self.knobs().keys() == {"beta_start", "beta_end"}:
-            words.append("β {beta_start:g} → {beta_end:g}".format(**self.knobs()))
+        words, knobs = [self.row.title], self.knobs()
+        if knobs.keys() == {"beta_start", "beta_end"}:
+            words.append("β {beta_start:g} → {beta_end:g}".format(**knobs))
         else:
-            words += [f"{spec.label.split()[-1]} = {self.knobs()[spec.field]:g}" for spec in KNOBS_OF[self.name]]
-        if self.timesteps != 1000:
+            words += [f"{knob.label.split()[-1]} = {knobs[knob.field]:g}" for knob in self.row.knobs]
+        if self.timesteps != USUAL_TIMESTEPS:
             words.append(f"T = {self.timesteps}")
         if self.rescale_betas_zero_snr:
             words.append("zero terminal SNR")
@@ -148,33 +104,47 @@ class ScheduleConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, words and lists: the name, and what differs from the default."""
-        changed = {f.name: v for f in dataclasses.fields(self) if (v := getattr(self, f.name)) != f.default}
+        table: dict[str, Any] = {"name": self.name}
+        if self.timesteps != USUAL_TIMESTEPS:
+            table["timesteps"] = self.timesteps
+        if self.rescale_betas_zero_snr:
+            table["rescale_betas_zero_snr"] = True
+        table |= self.values
         if self.knots:
-            changed["knots"] = [list(knot) for knot in self.knots]
-        return {"name": self.name} | changed
+            table["knots"] = [list(knot) for knot in self.knots]
+        return table
 
     @classmethod
     def from_dict(cls, values: Any) -> ScheduleConfig:
-        """The inverse of `to_dict`, for what comes from a browser or a link. Raises ScheduleError with `knob`."""
-        if not isinstance(values, dict) or "name" not in values:
+        """The inverse of `to_dict`, for what comes from a browser, link or file. Raises ScheduleError with `knob`."""
+        if not isinstance(values, dict) or "name" not in values or not all(isinstance(key, str) for key in values):
             raise ScheduleError("This is no schedule: it needs a name and knobs.", knob="name")
-        if unknown := values.keys() - {field.name for field in dataclasses.fields(cls)}:
-            raise ScheduleError(f"A schedule has no such knob: {', '.join(map(str, unknown))[:80]}.", knob="name")
+        if "values" in values:  # the constructor's own, in another form
+            raise ScheduleError("A schedule has no such knob: values.", knob="name")
         return cls(**values)
 
 
-def brought(values: Any, rescale_betas_zero_snr: bool = False) -> ScheduleConfig:
-    """The schedule that a lab was handed as `to_dict`; zero terminal SNR if it, or the lab, asks for that.
+def knob_fields() -> dict[str, list[ScheduleKnob]]:
+    """All knobs that some schedule has, by field."""
+    fields: dict[str, list[ScheduleKnob]] = {}
+    for row in SCHEDULES.values():
+        for knob in row.knobs:
+            fields.setdefault(knob.field, []).append(knob)
+    return fields
 
-    Raises ScheduleError, also where there is none.
-    """
-    if values is None:
-        raise ScheduleError(
-            "No schedule was brought here yet. Make one in the Schedules tab and carry it over, or choose another.",
-            knob="schedule",
-        )
-    config = ScheduleConfig.from_dict(values)
-    return dataclasses.replace(config, rescale_betas_zero_snr=config.rescale_betas_zero_snr or rescale_betas_zero_snr)
+
+def _values(name: str, asked: dict[str, Any]) -> tuple[tuple[str, float], ...]:
+    """Those of the `asked` values that are the row's own and not the paper's, in the row's order."""
+    if unknown := asked.keys() - knob_fields().keys():
+        raise ScheduleError(f"A schedule has no such knob: {', '.join(map(str, unknown))[:80]}.", knob="name")
+    for field, value in asked.items():
+        if value is not None and not _is_number(value):
+            raise ScheduleError(f"{field} must be a finite number.", knob=field)
+    return tuple(
+        (knob.field, float(asked[knob.field]))
+        for knob in SCHEDULES[name].knobs
+        if asked.get(knob.field) is not None and asked[knob.field] != knob.default
+    )
 
 
 def _is_number(value: Any) -> bool:

@@ -1,155 +1,27 @@
-"""Noise schedules: how much of the data is left, and how much noise is in, at every timestep.
+"""SCHEDULES: one row for each kind of noise schedule. Every tab reads the rows, and nothing else knows their names.
 
-The common language is the pair (α_t, σ_t): x_t = α_t x_0 + σ_t ε with ε ~ N(0, I). Everything else (β, ᾱ, SNR,
-log-SNR) is derived from it. Variance-preserving schedules have α² + σ² = 1; the flow path does not, but dividing x_t by
-√(α² + σ²) makes it so without changing the signal-to-noise ratio, so one network and one sampler serve them all.
+A row's function returns its table over T steps; the paper stands beside it.
 """
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 
 import torch
-from torch import Tensor
 
-from playground.refusal import Refusal
+from playground.diffusion.knot_schedules import drawn, from_log_snr
+from playground.diffusion.noise_schedule import (
+    NoiseSchedule,
+    ScheduleError,
+    betas_of,
+    from_alphas_cumprod,
+    from_betas,
+)
+from playground.diffusion.schedule_row import Schedule, ScheduleKnob
 
-MAX_TIMESTEPS = 4000
-MIN_BETA = 1e-6  # the samplers work in float32, where 1 - β below this comes out as 1 and leaves σ = 0
-MAX_BETA = 0.999  # Nichol & Dhariwal 2021, §3.2: β is clipped so that no single step destroys everything
 LEAST_SIGMA = 1e-3  # Karras' σ_min, and 1/σ_max: √MIN_BETA
 LEAST_RHO, MOST_RHO = 0.1, 100.0  # outside of it σ^(1/ρ) overflows, or all of them are 1
 MOST_WIDTH, MOST_CENTRE = 4.0, 10.0  # Laplace's b and μ: at T = 4000 λ then stays within ±44
-LEAST_SIGNAL = 1e-15  # α/σ below this: its square leaves float32, in which the samplers work
-ENOUGH_NOISE = 0.01  # ᾱ_T above this: sampling from N(0, I) starts where the forward process never arrived
-
-
-class ScheduleError(Refusal):
-    """The schedule asked for does not exist; the message says which knob to turn."""
-
-
-@dataclass(frozen=True)
-class NoiseSchedule:
-    """An immutable table over t = 0 … T-1.
-
-    `alphas`, `sigmas`: (T,) float64, the signal's and the noise's factor at each t. Built by `make_schedule`.
-    """
-
-    name: str
-    alphas: Tensor  # (T,)  α_t
-    sigmas: Tensor  # (T,)  σ_t
-
-    def __post_init__(self) -> None:
-        if self.alphas.ndim != 1 or self.alphas.shape != self.sigmas.shape or len(self.alphas) < 2:
-            raise ScheduleError("A schedule needs two equally long tables of at least 2 timesteps.")
-        ratio = self.alphas / self.sigmas
-        if not torch.isfinite(ratio).all() or (self.alphas < 0).any():
-            raise ScheduleError("Every timestep needs α ≥ 0 and σ > 0, all finite.")
-        if (ratio.diff() >= 0).any():
-            raise ScheduleError("The signal-to-noise ratio must fall at every timestep.")
-        if 0 < ratio[-1] < LEAST_SIGNAL:
-            raise ScheduleError(
-                f"At the last timestep only {float(ratio[-1]):.0e} of the signal is left, too little to compute with."
-            )
-
-    def __len__(self) -> int:
-        return len(self.alphas)
-
-    @cached_property
-    def scales(self) -> Tensor:
-        """(T,) √(α² + σ²): 1 throughout where the schedule is variance preserving."""
-        return (self.alphas.square() + self.sigmas.square()).sqrt()
-
-    @cached_property
-    def alphas_cumprod(self) -> Tensor:
-        """(T,) ᾱ_t = SNR / (1 + SNR): the share of the variance that is signal."""
-        return (self.alphas / self.scales).square()
-
-    @cached_property
-    def betas(self) -> Tensor:
-        """(T,) β_t = 1 - ᾱ_t / ᾱ_{t-1}, with ᾱ_{-1} = 1."""
-        previous = torch.cat([torch.ones(1, dtype=torch.float64), self.alphas_cumprod[:-1]])
-        return 1 - self.alphas_cumprod / previous
-
-    @cached_property
-    def snr(self) -> Tensor:
-        """(T,) α² / σ²."""
-        return (self.alphas / self.sigmas).square()
-
-    @cached_property
-    def log_snr(self) -> Tensor:
-        """(T,) λ_t = ln(α² / σ²); -inf where the terminal SNR is zero."""
-        return self.snr.log()
-
-    @cached_property
-    def posterior_variance(self) -> Tensor:
-        """(T,) β̃_t = β_t (1 - ᾱ_{t-1}) / (1 - ᾱ_t); Ho et al. 2020, equation 7."""
-        previous = torch.cat([torch.ones(1, dtype=torch.float64), self.alphas_cumprod[:-1]])
-        return self.betas * (1 - previous) / (1 - self.alphas_cumprod)
-
-    @property
-    def zero_terminal_snr(self) -> bool:
-        """True where nothing of the data is left at the last timestep."""
-        return bool(self.alphas[-1] == 0)
-
-    @property
-    def warning(self) -> str:
-        """Why sampling from pure noise would be wrong here, or an empty string."""
-        left = float(self.alphas_cumprod[-1])
-        if left <= ENOUGH_NOISE:
-            return ""
-        return (
-            f"The forward process never reaches pure noise: ᾱ_T = {left:.2f}, so {100 * math.sqrt(left):.0f} % of the "
-            f"signal's amplitude is still there at t = {len(self) - 1}. Sampling starts from N(0, I), a place training "
-            "never saw. Take more timesteps, a stronger schedule, or zero terminal SNR."
-        )
-
-    def add_noise(self, x0: Tensor, eps: Tensor, timesteps: Tensor) -> Tensor:
-        """x_t = α_t x_0 + σ_t ε for `x0`, `eps` (N, …) and integer `timesteps` (N,)."""
-        shape = (-1,) + (1,) * (x0.ndim - 1)
-        alpha = self.alphas[timesteps].to(x0.dtype).reshape(shape)
-        sigma = self.sigmas[timesteps].to(x0.dtype).reshape(shape)
-        return alpha * x0 + sigma * eps
-
-    def nearest_timestep(self, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """Fractional t at which the schedule has the noise level σ/α, by interpolation in the angle."""
-        angles = torch.atan2(self.sigmas, self.alphas)  # increasing
-        angle = torch.atan2(torch.as_tensor(sigma).double(), torch.as_tensor(alpha).double()).clamp(
-            angles[0], angles[-1]
-        )
-        right = torch.searchsorted(angles, angle).clamp(1, len(self) - 1)
-        low, high = angles[right - 1], angles[right]
-        return (right - 1) + (angle - low) / (high - low)
-
-
-# --- the named schedules: each returns ᾱ or β over T steps, its paper beside it ---------------------------------------
-
-
-def from_alphas_cumprod(name: str, alphas_cumprod: Tensor) -> NoiseSchedule:
-    """The variance-preserving schedule with this ᾱ (T,)."""
-    return NoiseSchedule(name, alphas_cumprod.sqrt(), (1 - alphas_cumprod).sqrt())
-
-
-def from_betas(name: str, betas: Tensor) -> NoiseSchedule:
-    """The variance-preserving schedule with this β (T,), clipped to [MIN_BETA, MAX_BETA]."""
-    alphas_cumprod = (1 - betas.clamp(MIN_BETA, MAX_BETA)).cumprod(0)
-    if alphas_cumprod[-1] < LEAST_SIGNAL**2:
-        larger = "start" if betas[0] > betas[-1] else "end"
-        raise ScheduleError(
-            f"At the last timestep only {float(alphas_cumprod[-1]):.0e} of the signal's variance is left, too little "
-            f"to compute with. Lower β_{larger}, or take fewer timesteps.",
-            knob=f"beta_{larger}",
-        )
-    return from_alphas_cumprod(name, alphas_cumprod)
-
-
-def betas_of(alphas_cumprod: Tensor) -> Tensor:
-    """(T,) β_t of a wanted ᾱ (T,), before it is clipped: what lies outside is the caller's to say."""
-    return 1 - alphas_cumprod / torch.cat([torch.ones(1, dtype=torch.float64), alphas_cumprod[:-1]])
 
 
 def linear(T: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> NoiseSchedule:
@@ -239,58 +111,133 @@ def laplace(T: int, mu: float = 0.0, b: float = 0.5) -> NoiseSchedule:
     return from_betas("laplace", betas_of(torch.sigmoid(log_snr)))
 
 
-def rescale_zero_terminal_snr(schedule: NoiseSchedule) -> NoiseSchedule:
-    """Shift and scale √ᾱ so that its last value is 0 and its first stays. Lin et al. 2023, algorithm 1."""
-    root = schedule.alphas_cumprod.sqrt()
-    first, last = root[0].clone(), root[-1].clone()
-    root = (root - last) * first / (first - last)
-    root[-1] = 0.0  # exactly, whatever the rounding
-    return from_alphas_cumprod(schedule.name, root.square())
+def _betas(start: float, end: float) -> tuple[ScheduleKnob, ...]:
+    first, last = "The share of noise that the first step adds.", "The share of noise that the last step adds."
+    return (
+        ScheduleKnob("beta_start", "β_start", start, 1e-6, 0.1, 1e-6, first, log=True),
+        ScheduleKnob("beta_end", "β_end", end, 1e-4, 0.5, 1e-4, last, log=True),
+    )
 
 
-SCHEDULES: dict[str, Callable[..., NoiseSchedule]] = {
-    "karras": karras,
-    "linear": linear,
-    "scaled_linear": scaled_linear,
-    "cosine": cosine,
-    "sigmoid": sigmoid,
-    "quadratic": quadratic,
-    "flow": flow,
-    "laplace": laplace,
+SCHEDULES: dict[str, Schedule] = {
+    "karras": Schedule(
+        "EDM / Karras",
+        "Karras et al. 2022",
+        karras,
+        """\
+        low, high = {sigma_min!r} ** (1 / {rho!r}), {sigma_max!r} ** (1 / {rho!r})
+        sigma = (low + np.linspace(0, 1, T) * (high - low)) ** {rho!r}
+        alphas_cumprod = 1 / (1 + sigma**2)""",
+        (
+            ScheduleKnob(
+                "sigma_min", "σ_min", 0.004, 0.001, 1.0, 0.001, "The least noise, relative to the signal.", log=True
+            ),
+            ScheduleKnob(
+                "sigma_max", "σ_max", 20.0, 1.0, 200.0, 0.1, "The most noise, relative to the signal.", log=True
+            ),
+            ScheduleKnob(
+                "rho", "ρ", 7.0, 0.5, 20.0, 0.1, "1 spaces σ evenly; more spends more timesteps on little noise."
+            ),
+        ),
+        clipped=False,
+    ),
+    "linear": Schedule(
+        "linear",
+        "Ho et al. 2020",
+        linear,
+        "betas = np.linspace({beta_start!r}, {beta_end!r}, T)",
+        _betas(1e-4, 0.02),
+        beta_schedule="linear",
+    ),
+    "scaled_linear": Schedule(
+        "scaled linear",
+        "Rombach et al. 2022",
+        scaled_linear,
+        "betas = np.linspace({beta_start!r} ** 0.5, {beta_end!r} ** 0.5, T) ** 2",
+        _betas(0.00085, 0.012),
+        beta_schedule="scaled_linear",
+    ),
+    "cosine": Schedule(
+        "cosine",
+        "Nichol & Dhariwal 2021",
+        cosine,
+        """\
+        u = np.arange(T + 1) / T
+        f = np.cos((u + {s!r}) / (1 + {s!r}) * np.pi / 2) ** 2
+        betas = 1 - f[1:] / f[:-1]""",
+        (
+            ScheduleKnob(
+                "s", "offset s", 0.008, 0.0, 0.5, 0.001, "More makes the first steps less timid (the paper: 0.008)."
+            ),
+        ),
+        beta_schedule="squaredcos_cap_v2",
+    ),
+    "sigmoid": Schedule(
+        "sigmoid",
+        "Xu et al. 2022",
+        sigmoid,
+        "betas = {beta_start!r} + ({beta_end!r} - {beta_start!r}) / (1 + np.exp(-np.linspace(-6, 6, T)))",
+        _betas(1e-4, 0.02),
+        beta_schedule="sigmoid",
+    ),
+    "quadratic": Schedule(
+        "quadratic",
+        "Ho et al. 2020, in the released code",
+        quadratic,
+        "betas = {beta_start!r} + ({beta_end!r} - {beta_start!r}) * np.linspace(0, 1, T) ** 2",
+        _betas(1e-4, 0.02),
+    ),
+    "flow": Schedule(
+        "flow (straight line)",
+        "Lipman et al. 2023; Liu et al. 2023",
+        flow,
+        """\
+        u = (np.arange(T) + 0.5) / T  # x_t = (1 - u) x_0 + u eps, divided by the root of (1 - u)^2 + u^2
+        alphas_cumprod = (1 - u) ** 2 / ((1 - u) ** 2 + u**2)""",
+        clipped=False,
+        lost="The flow's x_t is divided by √(α² + σ²): these classes know α² + σ² = 1 only.",
+    ),
+    "laplace": Schedule(
+        "Laplace",
+        "Hang et al. 2024",
+        laplace,
+        """\
+        u = (np.arange(T) + 0.5) / T
+        log_snr = {mu!r} - {b!r} * np.sign(0.5 - u) * np.log(1 - 2 * np.abs(u - 0.5))
+        alphas_cumprod = 1 / (1 + np.exp(-log_snr))""",
+        (
+            ScheduleKnob("mu", "centre μ", 0.0, -6.0, 6.0, 0.1, "The log-SNR that training sees most often."),
+            ScheduleKnob(
+                "b", "width b", 0.5, 0.05, 4.0, 0.05, "How far from μ training strays: p(λ) ∝ e^(-|λ - μ|/b)."
+            ),
+        ),
+    ),
+    "drawn": Schedule(
+        "drawn",
+        "by hand",
+        drawn,
+        "alphas_cumprod = np.interp(np.linspace(0, 1, T), *np.array(knots).T).clip(1e-5)",
+        knots_from="hand",
+    ),
+    "learned": Schedule(
+        "learned",
+        "Kingma et al. 2021",
+        from_log_snr,
+        """\
+        log_snr = np.interp(np.linspace(0, 1, T), *np.array(knots).T)
+        alphas_cumprod = 1 / (1 + np.exp(-log_snr))""",
+        clipped=False,
+        knots_from="data",
+    ),
 }
+DEFAULT_SCHEDULE = "linear"
 
 
-def check_timesteps(timesteps: int) -> None:
-    """Raise ScheduleError unless a table may have so many timesteps."""
-    if not 2 <= timesteps <= MAX_TIMESTEPS:
-        raise ScheduleError(
-            f"The number of timesteps T must lie in 2 … {MAX_TIMESTEPS}; it is {timesteps}. A step leads from one "
-            "timestep to the next, so there are at least two.",
-            knob="timesteps",
-        )
+def by_formula() -> dict[str, Schedule]:
+    """The rows that knobs alone make; the others need a curve."""
+    return {name: row for name, row in SCHEDULES.items() if not row.by_knots}
 
 
-def make_schedule(
-    name: str, timesteps: int = 1000, *, rescale_betas_zero_snr: bool = False, **knobs: float
-) -> NoiseSchedule:
-    """The named schedule over `timesteps` steps; `knobs` as in the schedule's own function.
-
-    Raises ScheduleError for an unknown name or knob, T outside 2 … 4000, or values without a valid table.
-    """
-    if name not in SCHEDULES:
-        raise ScheduleError(f"Unknown schedule {name!r}. Choose one of: {', '.join(SCHEDULES)}.", knob="name")
-    check_timesteps(timesteps)
-    known = inspect.signature(SCHEDULES[name]).parameters
-    for knob, value in knobs.items():
-        if knob not in known or knob == "T":
-            raise ScheduleError(f"The {name} schedule has no such knob: {knob}.", knob=knob)
-        if not math.isfinite(value):
-            raise ScheduleError(f"{knob} must be a finite number.", knob=knob)
-        if knob.startswith("beta") and not 0 < value < 1:
-            raise ScheduleError(
-                f"{knob} must lie between 0 and 1; it is {value:g}. β is the share of the variance replaced in one "
-                "step.",
-                knob=knob,
-            )
-    schedule = SCHEDULES[name](timesteps, **knobs)
-    return rescale_zero_terminal_snr(schedule) if rescale_betas_zero_snr else schedule
+def by_curve(knots_from: str) -> str:
+    """The name of the row whose curve comes from there."""
+    return next(name for name, row in SCHEDULES.items() if row.knots_from == knots_from)

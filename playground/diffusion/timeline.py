@@ -1,4 +1,4 @@
-"""A run's past: checkpoints to go back to, closer together where early steps change most."""
+"""A run's past: checkpoints to go back to, denser early on, where each step changes most."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from playground.diffusion.training import Trainer
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One place on the timeline: everything needed to go on from `step`."""
+    """Everything needed to go on from `step`."""
 
     step: int
     state: dict[str, Any]
 
 
 class Timeline(list[Checkpoint]):
-    """The checkpoints of one trainer, from its present step on; of no more than `max_bytes` together, or three."""
+    """The checkpoints of one trainer from its present step on: `max_bytes` of them at most, but at least three."""
 
     def __init__(self, trainer: Trainer, max_bytes: int) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Timeline(list[Checkpoint]):
         self.keep()
 
     def keep(self) -> None:
-        """Put this very step on the timeline, and let one go that is missed least where there are too many."""
+        """Add the current step; where that makes too many, drop the checkpoint that leaves the smallest gap."""
         if self and self[-1].step == self.trainer.step_count:
             return
         self.append(Checkpoint(self.trainer.step_count, self.trainer.state_dict()))
@@ -35,12 +35,12 @@ class Timeline(list[Checkpoint]):
             del self[1 + ratios.index(min(ratios))]
 
     def keep_if_due(self) -> None:
-        """Put this step on the timeline when it is some eight per cent further than the last one there."""
+        """Add the current step once it is some eight per cent beyond the last checkpoint."""
         if self.trainer.step_count >= self[-1].step * 1.08 + 4:
             self.keep()
 
     def rewind(self, step: int) -> int:
-        """Back to the last checkpoint at or before `step`, or the first; training from there forks, later ones go.
+        """Back to the last checkpoint at or before `step`, or the first. Later ones are dropped: training forks here.
 
         Returns the step arrived at.
         """

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from playground.diffusion.knobs import check_types
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.optimizer import OPTIMIZERS, Optimizer, OptimizerName
 from playground.diffusion.prediction import PREDICTIONS, Prediction, target
-from playground.diffusion.schedules import NoiseSchedule
 from playground.refusal import Refusal
 
 NoiseLevels = Literal["log_normal", "uniform", "angle"]
@@ -46,28 +46,28 @@ class TrainingError(Refusal):
 
 
 class Diverged(RuntimeError):
-    """The loss left for infinity; the message says why, as far as it can be told."""
+    """The loss has diverged; the message says why, as far as one can tell."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """How to train; every field may change between two steps. The defaults are the Fast recipe."""
 
-    prediction: Prediction = "v"  # its target has unit variance at every noise level, so weight 1 fits all of them
+    prediction: Prediction = "v"  # its target has unit variance at every noise level, so all levels can have weight 1
     noise_levels: NoiseLevels = "log_normal"  # σ/α, Karras et al. 2022, §5; t uniform, Ho et al.; or the angle
     p_mean: float = -1.2  # mean and standard deviation of ln(σ/α)
     p_std: float = 1.2
     batch_size: int = 256
     optimizer: OptimizerName = "adamw"
     learning_rate: float = 1e-2
-    beta2: float = 0.99  # Adam's memory of squared gradients: short, since the run is
+    beta2: float = 0.99  # Adam's memory of squared gradients: short, as the run is
     warmup_steps: int = 20  # Adam's first steps know nothing of the gradient's scale
     decay: Decay = "with_time"  # ∝ 1/√step after `decay_steps`, needs no planned end; the cosines fall to 0 at one
     decay_steps: int = 400
     ema_decay: float = 0.99  # exponential moving average of the weights; 0 is none
-    weight_decay: float = 0.0  # apart from the gradient, as AdamW has it (Loshchilov & Hutter 2019)
-    max_grad_norm: float = 0.0  # longer gradients are cut to this; 0 lets all pass
-    label_dropout: float = 0.1  # share of labels hidden, so that one network also learns to do without (guidance)
+    weight_decay: float = 0.0  # decoupled from the gradient, as in AdamW (Loshchilov & Hutter 2019)
+    max_grad_norm: float = 0.0  # gradients are clipped to this norm; 0 is no clipping
+    label_dropout: float = 0.1  # share of labels hidden: guidance needs the network without a class too
 
     def __post_init__(self) -> None:
         check_types(self, TrainingError)
@@ -79,7 +79,7 @@ class TrainingConfig:
         if not 0 < self.learning_rate <= 100:
             raise TrainingError(f"The learning rate must lie in (0, 100]; it is {self.learning_rate}.")
         if not (abs(self.p_mean) <= 10 and 0 < self.p_std <= 5):  # beyond, (σ/α)² leaves float32
-            raise TrainingError("The mean of ln σ must lie in -10 … 10, its spread in (0, 5].")
+            raise TrainingError("The mean of ln(σ/α) must lie in -10 … 10, its spread in (0, 5].")
         if self.warmup_steps < 0 or self.decay_steps < 1:
             raise TrainingError("The warm-up takes at least 0 steps, the decay at least 1.")
         if not (0 <= self.ema_decay < 1 and 0 <= self.beta2 < 1 and 0 <= self.label_dropout <= 1):
@@ -107,7 +107,7 @@ def draw_levels(
 
 
 class Rows(Protocol):
-    """Data to learn from: a tensor (N, …) of x_0, or whatever makes one at the indices asked for."""
+    """Data to learn from: a tensor (N, …) of x_0, or anything that returns one for a tensor of indices."""
 
     def __len__(self) -> int: ...
 
@@ -116,7 +116,7 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step learns from: `x0`, `eps` (B, …), `alpha`, `sigma` (B, 1, …), `labels` (B,) or None."""
+    """The data of one step: `x0`, `eps` (B, …), `alpha`, `sigma` (B, 1, …), `labels` (B,) or None."""
 
     x0: Tensor
     eps: Tensor
@@ -125,7 +125,7 @@ class Batch:
     labels: Tensor | None
 
     def loss(self, network: nn.Module, prediction: Prediction) -> Tensor:
-        """‖target - network(α x_0 + σ ε, α, σ)‖², the mean over everything."""
+        """‖target - network(α x_0 + σ ε, α, σ)‖², averaged over all entries."""
         x = self.alpha * self.x0 + self.sigma * self.eps
         output = network(x, self.alpha, self.sigma, self.labels)
         return (output - target(prediction, self.x0, self.eps, self.alpha, self.sigma)).square().mean()
@@ -137,7 +137,7 @@ class Batch:
         return Batch(x0, eps, alpha, sigma, labels)
 
     def part(self, index: int, of: int) -> Batch:
-        """Every `of`-th row from `index` on: what one of several processes computes."""
+        """Every `of`-th row from `index` on: the share of one of several processes."""
         rows = slice(index, None, of)
         labels = None if self.labels is None else self.labels[rows]
         return Batch(self.x0[rows], self.eps[rows], self.alpha[rows], self.sigma[rows], labels)
@@ -162,7 +162,7 @@ def draw_batch(
 
 
 def learning_rate_at(step: int, config: TrainingConfig, planned_steps: int | None) -> float:
-    """The rate of step number `step` (from 1) of a run of `planned_steps`, or of one without a planned end."""
+    """The rate at step number `step` (from 1) of a run of `planned_steps`, or of a run without a planned end."""
     rate = config.learning_rate * min(1.0, step / (config.warmup_steps + 1))
     if config.decay == "with_time":
         return rate / math.sqrt(max(1.0, step / config.decay_steps))
@@ -177,7 +177,7 @@ def learning_rate_at(step: int, config: TrainingConfig, planned_steps: int | Non
 def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
     """The exponential moving average of the weights, after step number `step`; buffers are copied.
 
-    Early on it must forget its random start: (1 + n)/(10 + n) is below any usual decay for a while.
+    Early on the decay is at most (1 + n)/(10 + n), so that the average soon forgets its random start.
     """
     decay = min(decay, (1 + step) / (10 + step))
     for mean, parameter in zip(average.parameters(), network.parameters(), strict=True):
@@ -216,7 +216,7 @@ class Trainer:
     ) -> None:
         self.network, self.x0, self.labels, self.classes = network, x0, labels, classes
         self.schedule, self.config = schedule, config
-        self.ema = copy.deepcopy(network).requires_grad_(False).eval()  # only ever read: batch norm must know
+        self.ema = copy.deepcopy(network).requires_grad_(False).eval()  # never trained: batch norm has to know
         self.generator = torch.Generator().manual_seed(seed)
         self._optimizer: Optimizer | None = None
         self.step_count = 0
@@ -225,7 +225,7 @@ class Trainer:
 
     @property
     def optimizer(self) -> Optimizer:
-        """Made at the first step: torch.optim takes seconds to import, and a page should be up before."""
+        """Made at the first step: torch.optim takes seconds to import, and the page should be up by then."""
         if self._optimizer is None:
             self._optimizer = Optimizer(self.network, self.config.optimizer)
         return self._optimizer
@@ -237,7 +237,7 @@ class Trainer:
             yield self.step()
 
     def step(self) -> TrainStep:
-        """One round of Algorithm 1. Raises Diverged when the loss is no number, or a hundred times its start."""
+        """One round of Algorithm 1. Raises Diverged when the loss is not finite, or stays above a hundred."""
         started, config, rng = time.perf_counter(), self.config, self.generator
         index = torch.randint(len(self.x0), (config.batch_size,), generator=rng)
         labels = None if self.labels is None else self.labels[index]
@@ -255,8 +255,8 @@ class Trainer:
         self.smooth_loss += (min(value, 1e12) - self.smooth_loss) / min(self.step_count, 10)
         if not math.isfinite(value) or self.smooth_loss > DIVERGED:
             raise Diverged(
-                f"Training diverged at step {self.step_count}: the loss is {value:.3g}, where an untrained network has "
-                f"about 1. The learning rate is {config.learning_rate:g}; 0.01 or less works here. Rewind or reset, "
+                f"Training diverged at step {self.step_count}: the loss is {value:.3g}; that of an untrained network "
+                f"is about 1. The learning rate is {config.learning_rate:g}; 0.01 or less works here. Rewind or reset, "
                 "then lower it."
             )
         return TrainStep(self.step_count, value, rate, time.perf_counter() - started)
@@ -268,8 +268,8 @@ class Trainer:
         return loss.detach()
 
     def blank_state(self) -> dict[str, Any]:
-        """A `state_dict` with a place for everything, for a file to be read into: an optimiser that has not stepped yet
-        has no state, nor shapes.
+        """A `state_dict` with every entry present, to read a file into: before its first step an optimiser has no
+        state, and so no shapes.
         """
         for parameter in self.network.parameters():
             parameter.grad = torch.zeros_like(parameter)
@@ -277,7 +277,7 @@ class Trainer:
         return self.state_dict()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on, as copies; config, data and schedule apart."""
+        """A copy of all that the next step depends on, except config, data and schedule."""
         return copy.deepcopy(
             {
                 "network": self.network.state_dict(),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import json
 import math
 import sys
@@ -18,7 +17,6 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +24,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from playground.mnist.data import MNIST, ImageSet, mnist
-from playground.mnist.weights import encode_weights, load_weights
-from playground.storage import write_atomically
+from playground.mnist.weights import load_weights, make_card, write_card, write_weights
 
 FEATURES = 64
 READ_AT_ONCE = 500  # images: what passes between two layers stays within the processor's cache
@@ -158,30 +155,26 @@ def main(arguments: list[str]) -> None:
     for knob in dataclasses.fields(ReaderRecipe):
         parser.add_argument(f"--{knob.name.replace('_', '-')}", type=type(knob.default), default=knob.default)
     options = vars(parser.parse_args(arguments))
-    out: Path = options.pop("out")
+    path: Path = options.pop("out") / "classifier.safetensors"
     recipe = ReaderRecipe(**options)
 
     torch.set_num_threads(1)  # sums in one order: the same seed gives the same weights
     train, test = mnist("train"), mnist("test")
     assert test.labels is not None
     started = time.process_time()
-    weights = encode_weights(train_reader(recipe, train))
+    trained = train_reader(recipe, train)
     seconds = time.process_time() - started
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "classifier.json").unlink(missing_ok=True)  # an older card would not know these weights
-    write_atomically(out / "classifier.safetensors", weights)
-    reader = open_reader(out)  # rounded to half precision
-    card: dict[str, Any] = {
-        "data": {"name": train.name, "images": len(train), "shape": train.shape},
-        "classes": train.classes,
-        "recipe": dataclasses.asdict(recipe),
-        "parameters": sum(p.numel() for p in reader.parameters()),
-        "training_cpu_seconds": round(seconds),
-        "torch": torch.__version__.split("+")[0],
-        "test_accuracy": accuracy(reader, test[:], test.labels),
-        "sha256": hashlib.sha256(weights).hexdigest(),
-    }
-    write_atomically(out / "classifier.json", (json.dumps(card, indent=2) + "\n").encode())
+    write_weights(trained, path)
+    reader = open_reader(path.parent)  # rounded to half precision
+    card = make_card(
+        path,
+        reader,
+        train,
+        dataclasses.asdict(recipe),
+        training_cpu_seconds=round(seconds),
+        test_accuracy=accuracy(reader, test[:], test.labels),
+    )
+    write_card(path, card)
     print(json.dumps(card, indent=2))
 
 

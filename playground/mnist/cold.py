@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
-import json
 import math
 import sys
 import time
@@ -24,15 +22,15 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
-from playground.diffusion.schedules import make_schedule
-from playground.diffusion.training import Batch, Trainer, TrainingConfig
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.training import Batch, Trainer
 from playground.mnist.data import MNIST, ImageSet, mnist
 from playground.mnist.networks import NetworkConfig, make_network
-from playground.mnist.weights import encode_weights, load_weights
+from playground.mnist.recipes import PLANNED
+from playground.mnist.weights import load_weights, make_card, write_card, write_weights
 from playground.refusal import Refusal
-from playground.storage import write_atomically
+from playground.training_run import progress
 
 Kind = Literal["blur", "pixelate"]
 Algorithm = Literal["naive", "improved"]
@@ -40,21 +38,10 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 SIZE = 28
 CHANNELS = (24, 32)
 T = 20  # the highest severity
-FIRST_BLUR, LAST_BLUR = 0.5, 16.0  # σ_1 and σ_T in pixels: after σ_T a digit's pixels spread by less than a grey level
+FIRST_BLUR, LAST_BLUR = 0.5, 16.0  # w_1 and w_T in pixels: after w_T a digit's pixels differ by less than a grey level
 BLOCKS = (2, 4, 7, 14, 28)  # pixels: grids of 14, 7, 4, 2 and at last 1
 FITTED_ON = 10_000  # digits that the start of a generation is fitted to
-TRAINING = TrainingConfig(
-    prediction="x0",
-    noise_levels="angle",  # all severities alike
-    batch_size=64,
-    optimizer="muon",
-    learning_rate=2e-3,
-    weight_decay=0.01,
-    warmup_steps=100,
-    max_grad_norm=1.0,
-    decay="late_cosine",
-    ema_decay=0.999,
-)
+TRAINING = dataclasses.replace(PLANNED, prediction="x0")  # uniform in the angle: every severity is as likely
 
 
 class ColdError(Refusal):
@@ -89,19 +76,19 @@ class Degradation:
 
 
 def _blurs() -> Tensor:
-    """(T + 1, 28, 28): exp(-σ²/2 · L), L the second difference, reflected at the borders. This is Gaussian blur for
-    pixels (Lindeberg 1990): no weight is negative, and two in a row are one with σ² = σ_a² + σ_b².
+    """(T + 1, 28, 28): exp(-w²/2 · L), L the second difference, reflected at the borders. This is Gaussian blur for
+    pixels (Lindeberg 1990): no weight is negative, and two blurs in a row are one with w² = w_a² + w_b².
     """
     difference = torch.eye(SIZE, dtype=torch.float64).diff(dim=0)  # (27, 28): none across a border
     laplacian = difference.T @ difference
     widths = torch.zeros(T + 1, dtype=torch.float64)
-    widths[1:] = torch.logspace(math.log2(FIRST_BLUR), math.log2(LAST_BLUR), T, base=2)  # σ_s, as in §5.2
+    widths[1:] = torch.logspace(math.log2(FIRST_BLUR), math.log2(LAST_BLUR), T, base=2)  # w_s, as in §5.2
     return torch.linalg.matrix_exp(-0.5 * widths.square()[:, None, None] * laplacian)
 
 
 def _pixelations() -> Tensor:
-    """(T + 1, 28, 28): averages over blocks, each size of the one before, so that no state tells more than an earlier
-    one though 4 does not divide 7; evenly blended in between.
+    """(T + 1, 28, 28): averages over growing blocks, each taken of the averages before it, so that no state tells
+    more than an earlier one although 4 does not divide 7; evenly blended in between.
     """
     table = [torch.eye(SIZE, dtype=torch.float64)]
     for block in BLOCKS:
@@ -192,7 +179,7 @@ class ColdTrainer(Trainer):
     """The playground's own training loop, with a degraded picture in place of a noisy one and the paper's L1 loss."""
 
     def __init__(self, degradation: Degradation, images: ImageSet, seed: int) -> None:
-        self.degradation, classes, schedule = degradation, len(images.classes), make_schedule("cosine", 1000)
+        self.degradation, classes, schedule = degradation, len(images.classes), ScheduleConfig("cosine", 1000).make()
         super().__init__(Restorer(classes, seed), images, schedule, TRAINING, seed, images.labels, classes)
 
     def backward(self, batch: Batch) -> Tensor:
@@ -235,31 +222,26 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--steps", type=int, default=5_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    out, kind, images = options.out, options.kind, mnist()
+    kind, images, path = options.kind, mnist(), options.out / f"restorer-{options.kind}.safetensors"
 
     torch.set_num_threads(1)  # sums in one order: the same seed gives the same weights
     started = time.process_time()
     trainer = ColdTrainer(Degradation(kind), images, options.seed)
-    for _ in tqdm(trainer.steps(options.steps), total=options.steps, mininterval=5):
+    for _ in progress(trainer.steps(options.steps), options.steps):
         pass
     seconds = time.process_time() - started
-    weights = encode_weights(trainer.ema)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"restorer-{kind}.json").unlink(missing_ok=True)  # an older card would not know these weights
-    write_atomically(out / f"restorer-{kind}.safetensors", weights)
-    restorer, degradation = load_restorer(kind, out)  # rounded to half precision
-    card = {
-        "data": {"name": images.name, "images": len(images), "shape": images.shape},
-        "classes": images.classes,
-        "recipe": {"kind": kind, "channels": CHANNELS, "loss": "l1", "steps": options.steps, "seed": options.seed}
-        | dataclasses.asdict(TRAINING),
-        "parameters": sum(p.numel() for p in restorer.parameters()),
-        "training_cpu_seconds": round(seconds),
-        "torch": torch.__version__.split("+")[0],
-        "psnr_of_500_test_digits": measure(restorer, degradation, mnist("test")[:500]),
-        "sha256": hashlib.sha256(weights).hexdigest(),
-    }
-    write_atomically(out / f"restorer-{kind}.json", (json.dumps(card, indent=2) + "\n").encode())
+    write_weights(trainer.ema, path)
+    restorer, degradation = load_restorer(kind, options.out)  # rounded to half precision
+    recipe = {"kind": kind, "channels": CHANNELS, "loss": "l1", "steps": options.steps, "seed": options.seed}
+    card = make_card(
+        path,
+        restorer,
+        images,
+        recipe | dataclasses.asdict(TRAINING),
+        training_cpu_seconds=round(seconds),
+        psnr_of_500_test_digits=measure(restorer, degradation, mnist("test")[:500]),
+    )
+    write_card(path, card)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Images to learn from. MNIST lies in assets/mnist, whole; sources.py brings any other set into the same form."""
+"""Images to learn from. All of MNIST lies in assets/mnist; datasets.py brings any other set into the same form."""
 
 from __future__ import annotations
 

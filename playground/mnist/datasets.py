@@ -31,8 +31,8 @@ def open_images(
 ) -> ImageSet:
     """The image set `name`: "mnist", "fashion_mnist", "cifar10", a Hub id, or a folder with a sub-folder per class.
 
-    For the command line: a page has no business with folders. Images are cut to squares of side `size` (None: their
-    own if it is one and at most 64, else 32); of more than `limit`, some are drawn at random. Raises ImageDataError.
+    For the command line: a page must not read folders. Images are cropped to `size` × `size` (None: to the side that
+    they share if it is at most 64, else to 32); of more than `limit`, some are drawn at random. Raises ImageDataError.
     """
     if name == "mnist":
         images = mnist(split)

@@ -1,4 +1,4 @@
-"""What a visitor draws in the browser: a digit made to look like MNIST's, and a mask of what to paint anew."""
+"""What a visitor draws in the browser: a digit, made to look like MNIST's, and a mask of the part to repaint."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def normalised(ink: Tensor) -> Tensor:
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     scale = BOX / max(bottom - top, right - left)
     height, width = max(1, round((bottom - top) * scale)), max(1, round((right - left) * scale))
-    image = Image.fromarray(grey.astype(np.float32))  # no rounding yet: a large canvas averages a dot to less than 1
+    image = Image.fromarray(grey.astype(np.float32))  # no rounding yet: on a large canvas a dot averages to less than 1
     digit = np.asarray(image.resize((width, height), Image.Resampling.BOX, box=(left, top, right, bottom)))
     digit = (digit * (255 / digit.max())).round()  # averaging greys a thin stroke; MNIST's reach full ink
     out = np.zeros((SIDE, SIDE), np.uint8)
@@ -76,7 +76,7 @@ def _start(mass: np.ndarray) -> int:
 def _pixels(data: object, side: int, what: str) -> Tensor:
     """(side, side) uint8 of base64 text, which a stranger sent."""
     wrong = ImageDataError(f"The {what} did not arrive as {side}×{side} pixels. Clear it and draw again.")
-    if not isinstance(data, str | bytes) or len(data) != 4 * -(-side * side // 3):  # its length first: it costs nothing
+    if not isinstance(data, str | bytes) or len(data) != 4 * -(-side * side // 3):  # its length first: that is cheap
         raise wrong
     try:
         raw = base64.b64decode(data, validate=True)

@@ -23,15 +23,15 @@ GAP = 2  # pixels between two images
 SCALE = 3  # one pixel of a digit becomes 3 × 3: 28 pixels are a stamp on today's screens
 
 
-def _sheet(images: Tensor, columns: int, scale: int = SCALE) -> Image.Image:
-    """Images (N, C, H, W) in [-1, 1], row by row on a grey ground."""
+def sheet(images: Tensor, columns: int, scale: int = SCALE, gap: int = GAP) -> Image.Image:
+    """Images (N, C, H, W) in [-1, 1], row by row on a grey background; `gap`: pixels between two, before scaling."""
     n, c, h, w = images.shape
     rows = math.ceil(n / columns)
-    sheet = torch.full((c, rows * (h + GAP) - GAP, columns * (w + GAP) - GAP), 96, dtype=torch.uint8)
+    canvas = torch.full((c, rows * (h + gap) - gap, columns * (w + gap) - gap), 96, dtype=torch.uint8)
     for k, image in enumerate(to_bytes(images)):
-        y, x = k // columns * (h + GAP), k % columns * (w + GAP)
-        sheet[:, y : y + h, x : x + w] = image
-    pixels = sheet.permute(1, 2, 0).numpy()
+        y, x = k // columns * (h + gap), k % columns * (w + gap)
+        canvas[:, y : y + h, x : x + w] = image
+    pixels = canvas.permute(1, 2, 0).numpy()
     picture = Image.fromarray(pixels[..., 0] if c == 1 else pixels)
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
@@ -46,7 +46,7 @@ def filmstrip(path: SamplePath) -> bytes:
     shown = _evenly(path, STRIP_STATES)
     both = torch.stack([path.x[shown, :STRIP_ROWS], path.x0[shown, :STRIP_ROWS]])  # (2, states, rows, C, H, W)
     out = io.BytesIO()
-    _sheet(both.permute(2, 0, 1, 3, 4, 5).flatten(0, 2).float(), len(shown)).save(out, "PNG")
+    sheet(both.permute(2, 0, 1, 3, 4, 5).flatten(0, 2).float(), len(shown)).save(out, "PNG")
     return out.getvalue()
 
 
@@ -54,7 +54,7 @@ def animation(path: SamplePath) -> bytes:
     """A GIF of x_t from noise to the images, which are held at the end; it repeats."""
     shown = path.x[_evenly(path, GIF_FRAMES)].float()
     columns = math.ceil(math.sqrt(shown.shape[1]))
-    frames = [_sheet(x, columns).convert("P") for x in shown]
+    frames = [sheet(x, columns).convert("P") for x in shown]
     each = round(1000 * GIF_SECONDS / len(frames))
     out = io.BytesIO()
     durations = [each] * (len(frames) - 1) + [round(1000 * HELD_SECONDS)]

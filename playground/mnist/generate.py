@@ -13,6 +13,7 @@ from torch import Tensor
 
 from playground.diffusion.diffusers_schedulers import spaced_timesteps
 from playground.diffusion.knobs import check_types
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.prediction import to_eps
 from playground.diffusion.sampling import (
     Denoiser,
@@ -26,12 +27,12 @@ from playground.diffusion.sampling import (
     start_noise,
     steps_from,
 )
-from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig, brought
-from playground.diffusion.schedules import NoiseSchedule, make_schedule
+from playground.diffusion.schedule_config import SCHEDULE_FIELDS, ScheduleConfig, knob_fields
 from playground.mnist.weights import ImageModel
 from playground.refusal import Refusal
 from playground.settings import SETTINGS
 
+MODEL_SCHEDULE = ScheduleConfig("cosine")  # what the model that ships was trained on
 SAMPLING_KNOBS = {knob.name for knob in dataclasses.fields(SamplingConfig)}
 
 
@@ -64,26 +65,19 @@ class Request:
     n: int = 16
     seed: int = 0
     guidance_scale: float = 1.0  # as in diffusers: 1 is none; the paper's w is this less 1
-    schedule: str = "cosine"
-    timesteps: int = 1_000
-    rescale_betas_zero_snr: bool = False
-    custom_schedule: Any = None  # what schedule "custom" is, as ScheduleConfig.to_dict has it; its T is then ours
+    schedule: ScheduleConfig = MODEL_SCHEDULE
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
         check_types(self, GenerateError)
-        if self.schedule == CUSTOM:
-            object.__setattr__(self, "timesteps", self.brought.timesteps)
-
-    @property
-    def brought(self) -> ScheduleConfig:
-        """What schedule "custom" is. Raises ScheduleError."""
-        return brought(self.custom_schedule, self.rescale_betas_zero_snr)
 
     @classmethod
     def of(cls, labels: Any = None, n: int = 16, **knobs: Any) -> Request:
-        """A request from keywords, SamplingConfig's among them. Raises GenerateError for an unknown one."""
+        """A request from keywords, those of SamplingConfig and ScheduleConfig among them; `schedule` is one of these,
+        or a name. Raises GenerateError for an unknown one.
+        """
         sampling = {k: knobs.pop(k) for k in SAMPLING_KNOBS & set(knobs)}
+        knobs["schedule"] = schedule_of(knobs.pop("schedule", MODEL_SCHEDULE), knobs)
         known = {knob.name for knob in dataclasses.fields(cls)} - {"sampling"}
         if unknown := set(knobs) - known:
             raise GenerateError(f"No such knob: {', '.join(sorted(unknown))}.")
@@ -91,12 +85,6 @@ class Request:
             labels = tuple(torch.as_tensor(labels).reshape(-1).tolist())
             n = len(labels)
         return cls(labels=labels, n=n, sampling=SamplingConfig(**sampling), **knobs)
-
-    def make_schedule(self) -> NoiseSchedule:
-        """The noise schedule asked for. Raises ScheduleError."""
-        if self.schedule == CUSTOM:
-            return self.brought.make()
-        return make_schedule(self.schedule, self.timesteps, rescale_betas_zero_snr=self.rescale_betas_zero_snr)
 
     def calls(self, strength: float = 1.0) -> int:
         """Network calls for each image, of the last `strength` of the steps."""
@@ -136,6 +124,13 @@ class Request:
         return torch.Generator().manual_seed(self.seed + 1)
 
 
+def schedule_of(schedule: ScheduleConfig | str, knobs: dict[str, Any]) -> ScheduleConfig:
+    """`schedule`, or the one of this name, with what of `knobs` is a schedule's: that is taken out of them."""
+    config = ScheduleConfig(schedule) if isinstance(schedule, str) else schedule
+    own = {name: knobs.pop(name) for name in {*SCHEDULE_FIELDS[1:], *knob_fields()} & knobs.keys()}
+    return dataclasses.replace(config, **own)
+
+
 def counted(steps: Iterator[SampleStep], guided: bool) -> Iterator[SampleStep]:
     """The steps, each call counted twice where a guided one asks the network twice."""
     for step in steps:
@@ -151,7 +146,7 @@ def generate(model: ImageModel, request: Request) -> Iterator[SampleStep]:
     """New images from noise. Raises GenerateError, ScheduleError, SamplerError."""
     labels = request.check(model)
     denoise = model.denoiser(labels, request.guidance_scale)
-    steps = sample(denoise, request.make_schedule(), request.noise(model), request.sampling, request.random())
+    steps = sample(denoise, request.schedule.make(), request.noise(model), request.sampling, request.random())
     yield from counted(steps, is_guided(request))
 
 
@@ -161,7 +156,7 @@ def edit(model: ImageModel, request: Request, x0: Tensor, strength: float) -> It
     """
     if not 0 < strength <= 1:
         raise GenerateError("How far into the noise: more than 0, at most 1.")
-    labels, schedule = request.check(model, strength=strength), request.make_schedule()
+    labels, schedule = request.check(model, strength=strength), request.schedule.make()
     x0 = _for_each(x0, model, request.n)
     denoise = model.denoiser(labels, request.guidance_scale)
     run = sample_from(x0, request.noise(model), strength, denoise, schedule, request.sampling, request.random())
@@ -186,7 +181,7 @@ def inpaint(model: ImageModel, request: Request, x0: Tensor, mask: Tensor, resam
         raise GenerateError("The mask covers everything or nothing: paint over a part of the image.")
     if resample not in range(1, 11):
         raise GenerateError("Each step is repeated 1 to 10 times.")
-    labels, schedule, rng = request.check(model, resample), request.make_schedule(), request.random()
+    labels, schedule, rng = request.check(model, resample), request.schedule.make(), request.random()
     if request.sampling.steps > len(schedule):
         raise SamplerError(f"{request.sampling.steps} steps do not fit into a schedule of T = {len(schedule)}.")
     if mask.shape[-2:] != model.shape[1:]:
@@ -241,7 +236,7 @@ def between_noises(model: ImageModel, request: Request, other_seed: int) -> Iter
     a, b = (dataclasses.replace(request, n=1, seed=seed).noise(model) for seed in (request.seed, other_seed))
     x = torch.cat([slerp(a, b, weight) for weight in torch.linspace(0, 1, request.n).tolist()])
     denoise = model.denoiser(labels, request.guidance_scale)
-    steps = sample(denoise, request.make_schedule(), x, request.sampling, request.random())
+    steps = sample(denoise, request.schedule.make(), x, request.sampling, request.random())
     yield from counted(steps, is_guided(request))
 
 
@@ -260,5 +255,5 @@ def between_classes(model: ImageModel, request: Request, one: int, other: int) -
         return torch.lerp(begin(x, alpha, sigma), end(x, alpha, sigma), weight)
 
     x = dataclasses.replace(request, n=1).noise(model).expand(request.n, *model.shape)
-    for step in sample(denoise, request.make_schedule(), x, request.sampling, request.random()):
+    for step in sample(denoise, request.schedule.make(), x, request.sampling, request.random()):
         yield dataclasses.replace(step, calls=step.calls * (4 if request.guidance_scale != 1 else 2))

@@ -23,7 +23,7 @@ def to_set(
     name: str, rows: Iterable[Row], classes: tuple[str, ...], size: int | None, max_pixels: int | None = None
 ) -> ImageSet:
     """One channel where every image is grey, whatever its mode; else three."""
-    squares: list[np.ndarray] = []  # (side, side, 3) each
+    cropped: list[np.ndarray] = []  # (side, side, 3) each
     labels: list[int] = []
     pixels = 0
     for file, data, label in rows:
@@ -41,35 +41,36 @@ def to_set(
             most = f"{max_pixels // 1_000_000:,}"
             raise ImageDataError(f"Up to {shown(file)} there are over {most} megapixels. Make the images smaller.")
         try:
-            squares.append(_square(image, size))
+            cropped.append(_square(image, size))
         except Exception as error:  # so does what follows it
             raise ImageDataError(f"{shown(file)} is damaged or cut short. Save it again, or take it out.") from error
         if label is not None and label >= 0:  # -1: a split that keeps its labels to itself
             labels.append(label)
-    if not squares:
+    if not cropped:
         raise ImageDataError(f"There are no images in {name}. Choose PNG or JPEG files, or a zip of them.")
-    if len({len(square) for square in squares}) > 1:
-        squares = [_square(Image.fromarray(square), USUAL_SIDE) for square in squares]
-    images = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)  # (N, 3, H, W)
+    if len({len(array) for array in cropped}) > 1:
+        cropped = [_square(Image.fromarray(array), USUAL_SIDE) for array in cropped]
+    images = torch.from_numpy(np.stack(cropped)).permute(0, 3, 1, 2)  # (N, 3, H, W)
     if (images == images[:, :1]).all():
         images = images[:, :1]
-    if len(labels) < len(squares):
+    if len(labels) < len(cropped):
         return ImageSet(name, images.contiguous())
     return ImageSet(name, images.contiguous(), torch.tensor(labels), classes)
 
 
 def _square(image: Image.Image, size: int | None) -> np.ndarray:
     """The middle of an image as RGB (side, side, 3) uint8; an animation's first frame."""
-    ImageOps.exif_transpose(image, in_place=True)  # a camera held sideways
+    ImageOps.exif_transpose(image, in_place=True)  # the camera was held sideways
     if image.mode.startswith("I;16"):  # PIL's own conversion cuts at 255 instead of scaling
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.has_transparency_data:  # over black: MNIST's paper, so that what is left out counts as nothing
+    if image.has_transparency_data:  # over black, MNIST's background
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     if size is None:
         size = side if side <= MAX_SIDE else USUAL_SIDE
-    how = Image.Resampling.BOX if size <= side else Image.Resampling.BICUBIC  # the area's mean, or a smooth way between
+    # the mean over each pixel's area, or a smooth interpolation
+    how = Image.Resampling.BOX if size <= side else Image.Resampling.BICUBIC
     box = (left, top, left + side, top + side)
     return np.asarray(image.convert("RGB").resize((size, size), how, box=box))
 

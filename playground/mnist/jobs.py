@@ -1,4 +1,4 @@
-"""What the settings of the MNIST tab ask for, as work to be done: drawing, editing, restoring, training."""
+"""The MNIST tab's settings turned into jobs: drawing, editing, restoring, training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from playground.diffusion.sampling import SAMPLERS, SamplePath, SampleStep, steps_from
-from playground.diffusion.schedule_config import CUSTOM
 from playground.fair_lock import in_turns
 from playground.mnist import cold, generate
 from playground.mnist.data import DIGITS, ImageDataError, mnist
@@ -25,13 +24,13 @@ from playground.mnist.session import MnistSession
 from playground.mnist.settings import ALL, IMAGES, OPEN, MnistSettings
 
 NEW_FROM = {"blur": cold.T, "pixelate": 16}  # at 20 a mosaic is one brightness, and its digits are all alike
-SAID_EVERY = 0.2  # seconds between two words on progress
-READ_LEVELS = 24  # noise levels at which the reader looks at the images that sink into noise
+SAID_EVERY = 0.2  # seconds between two reports of progress
+READ_LEVELS = 24  # noise levels at which the reader looks at images that are turning into noise
 
 
 @dataclass(frozen=True)
 class Job:
-    """Steps to come, how many about, and what they are. `beside`: states to show next to them, already there."""
+    """The `steps` to take, about `total` of them. `beside`: states, computed already, to show next to them."""
 
     steps: Iterator[SampleStep]
     total: int
@@ -42,7 +41,7 @@ class Job:
 
 
 def work_on(session: MnistSession, settings: MnistSettings) -> Job:
-    """What `settings` starts from, as work to be done. Raises ValueErrors that say what is missing."""
+    """The job that `settings` describe. Raises a Refusal that says what is missing."""
     model = session.lab.model
     request = settings.request(len(model.classes))
     labels = None if request.labels is None else torch.tensor(request.labels)
@@ -75,12 +74,12 @@ def work_on(session: MnistSession, settings: MnistSettings) -> Job:
             steps = generate.between_classes(model, request, one, other)
             return Job(steps, total, f"From {one} to {other}, one noise", None)
         case "blur" | "pixelate":
-            return _cold(session, settings, labels, request.timesteps - 1)
+            return _cold(session, settings, labels, request.schedule.timesteps - 1)
     return Job(generate.generate(model, request), total, title, labels)
 
 
 def _cold(session: MnistSession, settings: MnistSettings, labels: Tensor | None, last: int) -> Job:
-    """Cold diffusion: the drawing where there is one, else the digits on the session, degraded and restored."""
+    """Cold diffusion: the drawing if there is one, else the digits on show, degraded and restored."""
     kind: cold.Kind = "blur" if settings.begin == "blur" else "pixelate"
     restorer, degradation = cold.load_restorer(kind)
     start = max(1, round(settings.strength * cold.T))
@@ -89,8 +88,8 @@ def _cold(session: MnistSession, settings: MnistSettings, labels: Tensor | None,
         rng = torch.Generator().manual_seed(settings.seed)
         wanted = torch.arange(IMAGES) % 10 if labels is None else labels
         x = cold.draw_degraded(degradation, start, mnist(), wanted, rng)
-        naive = list(_warm(cold.restore(restorer, degradation, x, start, "naive", wanted), last))
-        better = _warm(cold.restore(restorer, degradation, x, start, labels=wanted), last)
+        naive = list(_as_sample_steps(cold.restore(restorer, degradation, x, start, "naive", wanted), last))
+        better = _as_sample_steps(cold.restore(restorer, degradation, x, start, labels=wanted), last)
         return Job(better, start, "Algorithm 2", wanted, naive, "Algorithm 1 (naive)")
     x0, real = session.images()
     if session.drawing is not None:
@@ -102,12 +101,12 @@ def _cold(session: MnistSession, settings: MnistSettings, labels: Tensor | None,
         for s in range(start, -1, -1)
         for x in [degradation(x0, s)]
     ]
-    back = _warm(cold.restore(restorer, degradation, forward[0].x, start), last)
+    back = _as_sample_steps(cold.restore(restorer, degradation, forward[0].x, start), last)
     return Job(back, start, "restored", real, forward, f"{'blurred' if kind == 'blur' else 'coarse'} (the real digits)")
 
 
-def _warm(steps: Iterator[cold.ColdStep], last: int) -> Iterator[SampleStep]:
-    """Cold steps for the same stage: all that is not x̂_0 is the degraded image itself, and no noise is in it."""
+def _as_sample_steps(steps: Iterator[cold.ColdStep], last: int) -> Iterator[SampleStep]:
+    """Steps of cold diffusion for the same stage: there is no noise, so ε̂ is the degraded image itself."""
     for s in steps:
         t = last * s.severity / cold.T if s.severity else -1.0
         yield SampleStep(
@@ -116,7 +115,7 @@ def _warm(steps: Iterator[cold.ColdStep], last: int) -> Iterator[SampleStep]:
 
 
 def collected(job: Job) -> Iterator[list[SampleStep]]:
-    """The job's states so far, now and then while it goes on, and all of them at the end. They take turns."""
+    """The job's states so far, every now and then, and all of them at the end. Jobs share the compute lock fairly."""
     steps: list[SampleStep] = []
     said = time.perf_counter()
     for step in in_turns(job.steps):
@@ -128,13 +127,14 @@ def collected(job: Job) -> Iterator[list[SampleStep]]:
 
 
 def compared(request: Request, by: str, value: str) -> tuple[Request, str]:
-    """`request` with one thing changed, and its title. Raises ValueErrors that say what is wrong."""
+    """`request` with one thing changed, and its title. Raises a Refusal that says what is wrong."""
     if by == "sampler":
         sampling = dataclasses.replace(request.sampling, sampler=value, spacing="default")
         return dataclasses.replace(request, sampling=sampling), SAMPLERS[value].title
     if by == "schedule":
-        changed = dataclasses.replace(request, schedule=value)
-        return changed, changed.brought.title if value == CUSTOM else f"{value} schedule"
+        # The one that is chosen already keeps its knobs; all share T and zero terminal SNR.
+        schedule = dataclasses.replace(request.schedule, name=value)
+        return dataclasses.replace(request, schedule=schedule), schedule.title
     if by == "steps":
         sampling = dataclasses.replace(request.sampling, steps=int(value))
         return dataclasses.replace(request, sampling=sampling), f"{value} steps"
@@ -142,7 +142,7 @@ def compared(request: Request, by: str, value: str) -> tuple[Request, str]:
 
 
 def live_config(session: MnistSession, settings: MnistSettings) -> LiveConfig:
-    """How to train live. Raises ValueErrors that say what is missing."""
+    """How to train live. Raises a Refusal that says what is missing."""
     if settings.learn == "drawn":
         if not session.drawn:
             raise ImageDataError("Draw digits first: press “Draw a digit” on the stage, then “Teach it this”.")
@@ -164,7 +164,7 @@ def live_config(session: MnistSession, settings: MnistSettings) -> LiveConfig:
     return config
 
 
-OTHER_NETWORKS = {  # small ones: a batch of 64 must not take a second
+OTHER_NETWORKS = {  # small ones: a batch of 64 must take well under a second
     "classic": NetworkConfig("classic", (32, 64), patch=1, norm="batch", residual=False, attention=False),
     "unet2d": NetworkConfig("unet2d", (32, 64), patch=1),
     "dit": NetworkConfig("dit", (64,), patch=2, depth=4),
@@ -172,7 +172,7 @@ OTHER_NETWORKS = {  # small ones: a batch of 64 must not take a second
 
 
 def readable(x: Tensor, classes: tuple[str, ...]) -> bool:
-    """Whether the reader can look at images (…, C, H, W): it knows 28×28 greys, and nothing but digits."""
+    """Whether the reader can judge images (…, C, H, W): it knows grey 28×28 digits only."""
     return x.shape[-3:] == (1, 28, 28) and classes == DIGITS
 
 

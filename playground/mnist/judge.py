@@ -22,13 +22,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from playground.diffusion.metrics import frechet_distance
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.sampling import SAMPLERS, SamplingConfig, sample, start_noise
-from playground.diffusion.schedules import SCHEDULES, NoiseSchedule, make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedules import SCHEDULES
 from playground.mnist.classifier import READ_AT_ONCE, load_reader
 from playground.mnist.data import mnist
-from playground.mnist.weights import ImageModel, load_model
+from playground.mnist.generate import MODEL_SCHEDULE
+from playground.mnist.weights import ImageModel, load_model, write_card
 from playground.refusal import Refusal
-from playground.storage import write_atomically
 
 SAMPLED_AT_ONCE = 100
 MAX_NEIGHBOURS = 20
@@ -172,7 +174,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--spacing", default=default.spacing, help="where the steps fall; see diffusion/sampling.py")
     parser.add_argument("--eta", type=float, default=default.eta, help="DDIM only")
     parser.add_argument("--variance", default=default.variance, help="DDPM only: fixed_small or fixed_large")
-    parser.add_argument("--schedule", choices=SCHEDULES, default="cosine")
+    parser.add_argument("--schedule", choices=SCHEDULES, default=MODEL_SCHEDULE.name)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 leaves it to torch")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -181,7 +183,7 @@ def main(arguments: list[str]) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
 
-    model, schedule = load_model(options.model), make_schedule(options.schedule, 1000)
+    model, schedule = load_model(options.model), ScheduleConfig(options.schedule, 1000).make()
     if model.shape != DIGIT:
         raise JudgeError(f"The judge knows 28×28 digits only; this model makes images of {model.shape}.")
     config = SamplingConfig(options.sampler, options.steps, options.spacing, options.eta, options.variance)
@@ -206,8 +208,7 @@ def main(arguments: list[str]) -> None:
     if options.json:
         print(json.dumps(report, indent=2))
     if options.write:
-        card = json.dumps(model.card | {"quality": report}, indent=2, ensure_ascii=False) + "\n"
-        write_atomically(options.model.with_suffix(".json"), card.encode())
+        write_card(options.model, model.card | {"quality": report})
 
 
 def describe(figures: dict[str, Any]) -> str:

@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.sampling import SamplePath, SampleStep, collect, start_noise
-from playground.diffusion.schedules import NoiseSchedule, make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import TrainingConfig, TrainStep
 from playground.mnist import generate
 from playground.mnist.data import ImageSet, mnist
-from playground.mnist.generate import GenerateError, Request
+from playground.mnist.generate import MODEL_SCHEDULE, GenerateError, Request
 from playground.mnist.live import LiveConfig, LiveRun
 from playground.mnist.networks import NetworkConfig, make_network
 from playground.mnist.weights import ImageModel, load_model
@@ -51,7 +52,7 @@ class ForwardTable:
 class MnistLab:
     """A trained model, and perhaps one in training. Sampling only reads: several threads may.
 
-    Raises the errors of Request, SamplingConfig and make_schedule, all ValueErrors, for what cannot be drawn.
+    Raises the errors of Request, SamplingConfig and ScheduleConfig, all ValueErrors, for what cannot be drawn.
     """
 
     def __init__(self, model: ImageModel | None = None) -> None:
@@ -69,12 +70,15 @@ class MnistLab:
         return digits[index], digits.labels[index]
 
     def forward(
-        self, seed: int = 0, n: int = SHOWN, schedule: str = "cosine", timesteps: int = 1_000, **knobs: Any
+        self, seed: int = 0, n: int = SHOWN, schedule: ScheduleConfig | str = MODEL_SCHEDULE, **knobs: Any
     ) -> ForwardTable:
-        """`n` real digits on their way into noise; `knobs` as in `make_schedule`."""
+        """`n` real digits on their way into noise; `knobs` are the schedule's."""
         x0, labels = self.real(seed, n)
         eps = start_noise(n, x0[0].numel(), seed).reshape(x0.shape)
-        return ForwardTable(x0, eps, labels, make_schedule(schedule, timesteps, **knobs))
+        config = (
+            ScheduleConfig(schedule, **knobs) if isinstance(schedule, str) else dataclasses.replace(schedule, **knobs)
+        )
+        return ForwardTable(x0, eps, labels, config.make())
 
     # --- reverse -------------------------------------------------------------------------------------------------
 

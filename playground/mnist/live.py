@@ -16,25 +16,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from playground.diffusion.sampling import sample
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.timeline import Timeline
 from playground.diffusion.training import Diverged, Trainer, TrainingConfig, TrainStep
 from playground.fair_lock import COMPUTE_LOCK, FairLock
 from playground.mnist.classifier import load_reader
 from playground.mnist.data import DIGITS, ImageDataError, ImageSet, mnist, to_bytes
 from playground.mnist.generate import GenerateError, Request
-from playground.mnist.live_recipes import LIVE_14, LIVE_28
 from playground.mnist.networks import NetworkConfig, make_network
+from playground.mnist.recipes import LIVE_14, LIVE_28
 from playground.mnist.weights import ImageModel
 from playground.settings import SETTINGS, Settings
 
 Start = Literal["scratch", "shipped"]
-REAL_BESIDE = 3_000  # real digits among which drawn ones are taught, as often as those: or the rest is forgotten
+REAL_BESIDE = 3_000  # real digits shown as often as the drawn ones, or the network would forget them
 PREVIEWS = 16
-LONGEST_WAIT = 10.0  # seconds between two previews: a page that hears nothing for long gives the run up
+LONGEST_WAIT = 10.0  # seconds between two previews: a page that hears nothing for long gives up on the run
 PREVIEW_STEPS = 12
 PREVIEW_GUIDANCE = 2.0  # readable minutes earlier than without
-SHIFT = 2  # pixels by which a drawn digit is moved about, so that few drawings are many
+SHIFT = 2  # pixels by which copies of a drawn digit are shifted: a few drawings become many
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ class LiveConfig:
 
 
 def _moved(image: Tensor, right: int, down: int) -> Tensor:
-    """`image` (C, H, W), moved by some pixels; what comes in from outside is paper."""
+    """`image` (C, H, W), shifted by some pixels; what comes in from outside is background."""
     return F.pad(image, (right, -right, down, -down), value=-1.0)
 
 
@@ -130,7 +130,7 @@ class LiveRun:
 
     def __init__(self, config: LiveConfig, model: ImageModel) -> None:
         self.config, self.images = config, config.images()
-        self.schedule = make_schedule("cosine", 1000)
+        self.schedule = ScheduleConfig("cosine", 1000).make()
         network: nn.Module
         if config.start == "shipped":
             network = copy.deepcopy(model.network).requires_grad_(True).train()
@@ -152,20 +152,20 @@ class LiveRun:
         """`steps` more, or as many as are pulled. Raises Diverged; then `rewind` leads back."""
         done = 0
         while steps is None or done < steps:
-            with self._lock:  # whoever rewinds waits for the end of a step
+            with self._lock:  # `rewind` and `state` wait for the end of a step
                 step = self.trainer.step()
                 self.timeline.keep_if_due()
             done += 1
             yield step
 
     def adopt(self, training: TrainingConfig) -> None:
-        """Train by other knobs from the next step on."""
+        """Train with other settings from the next step on."""
         with self._lock:
             self.config = dataclasses.replace(self.config, training=training)
             self.trainer.config = training
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on, of one moment."""
+        """All that the next step depends on, at one moment."""
         with self._lock:
             return self.trainer.state_dict()
 
@@ -190,7 +190,7 @@ class LiveRun:
         return ImageModel(name, network, self.config.training.prediction, shape, classes, card)
 
     def request(self) -> Request:
-        """What the previews ask for: all classes in turn, always from the same noise."""
+        """What the previews ask for: each class once, then again, always from the same noise."""
         classes = len(self.images.classes)
         labels = [k % classes for k in range(PREVIEWS)] if classes else None
         return Request.of(labels, PREVIEWS, seed=self.config.seed, guidance_scale=PREVIEW_GUIDANCE, steps=PREVIEW_STEPS)
@@ -208,7 +208,7 @@ class Preview:
     labels: Tensor | None
     losses: list[tuple[int, float]]
     steps_per_second: float
-    seconds: float  # of training so far, in this sitting
+    seconds: float  # of training since Train was last pressed
     right: float | None  # None where the reader cannot tell: it knows digits only
     running: bool
     note: str = ""
@@ -216,13 +216,13 @@ class Preview:
 
 @dataclass
 class Control:
-    """What others may turn while a run goes on."""
+    """What other threads may change while a run goes on."""
 
     paused: bool = False
 
 
 @torch.no_grad()
-def look(run: LiveRun, turns: FairLock, **facts: Any) -> Preview:
+def look(run: LiveRun, lock: FairLock, **facts: Any) -> Preview:
     """A preview of a run as it stands."""
     request, model = run.request(), run.model()
     labels = request.check(model)
@@ -231,7 +231,7 @@ def look(run: LiveRun, turns: FairLock, **facts: Any) -> Preview:
     )
     done = False
     while not done:
-        with turns.work():
+        with lock.work():
             state = next(states)
             done = state.t < 0
     right = None
@@ -242,7 +242,7 @@ def look(run: LiveRun, turns: FairLock, **facts: Any) -> Preview:
 
 
 def watch(
-    run: LiveRun, control: Control, settings: Settings = SETTINGS, turns: FairLock = COMPUTE_LOCK
+    run: LiveRun, control: Control, settings: Settings = SETTINGS, lock: FairLock = COMPUTE_LOCK
 ) -> Iterator[Preview]:
     """Train until paused, diverged or at a limit, with a preview now and then and one at the end.
 
@@ -254,7 +254,7 @@ def watch(
     try:
         steps = run.train()
         while not control.paused:
-            with turns.work():
+            with lock.work():
                 step = next(steps)
             pending.append(step.loss)
             now = time.perf_counter()
@@ -266,7 +266,7 @@ def watch(
                 break
             late = now - began > LONGEST_WAIT
             if (step.step >= next_look or late) and now - began >= drawing * (1 / settings.image_preview_share - 1):
-                yield look(run, turns, running=True, **_facts(run, pending, now - began, now - started))
+                yield look(run, lock, running=True, **_facts(run, pending, now - began, now - started))
                 pending, began = [], time.perf_counter()
                 drawing = began - now
                 next_look = step.step + max(2, step.step // 20)
@@ -274,7 +274,7 @@ def watch(
     except Diverged as error:
         note = str(error)
     now = time.perf_counter()
-    yield look(run, turns, running=False, note=note, **_facts(run, pending, now - began, now - started))
+    yield look(run, lock, running=False, note=note, **_facts(run, pending, now - began, now - started))
 
 
 def _facts(run: LiveRun, losses: list[float], lately: float, seconds: float) -> dict[str, Any]:

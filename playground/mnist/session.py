@@ -1,4 +1,4 @@
-"""What one visitor has on the session in the MNIST tab: the lab, what was drawn or uploaded, and what was made last."""
+"""One visitor's session in the MNIST tab: the lab, what was drawn or uploaded, and the runs made last."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.sampling import SamplePath, start_noise
-from playground.diffusion.schedules import NoiseSchedule
 from playground.mnist.data import ImageDataError, ImageSet
 from playground.mnist.lab import SHOWN, ForwardTable, MnistLab
 from playground.mnist.live import Control
 
-MAX_DRAWN = 30  # digits that a visitor may teach: more than a lesson's worth
+MAX_DRAWN = 30  # digits that a visitor may teach: more than anyone draws in a lesson
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class MnistSession:
     mask: tuple[int, Tensor] | None = None  # which of the shown digits, and where to paint anew
     drawn: list[Tensor] = field(default_factory=list)  # digits to teach
     drawn_labels: list[int] = field(default_factory=list)
-    made: list[Made] = field(default_factory=list)  # what is on show: one run, or those that stand side by side
-    comparisons: int = 0  # counted, so that the page knows which runs stand side by side
-    asked: int = 0  # wishes to draw, counted: only the last one is still wanted
+    made: list[Made] = field(default_factory=list)  # what is on show: one run, or those being compared
+    comparisons: int = 0  # comparisons so far, so that the page knows which runs belong together
+    asked: int = 0  # requests to draw so far: only the last one is still wanted
     opened: dict[str, Any] | None = None  # the live knobs when a saved run was opened: it goes on until one is turned
     runs: int = 0  # and which previews belong to the same training
 
@@ -80,7 +80,7 @@ class MnistSession:
         self.drawn_labels.append(label)
 
     def ask(self) -> int:
-        """The number of a new settings to draw; those before it are no longer wanted."""
+        """The number of a new request to draw; earlier ones are no longer wanted."""
         with self.lock:
             self.asked += 1
             return self.asked

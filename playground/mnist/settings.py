@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from playground.diffusion.samplers import DEFAULT_SAMPLER
 from playground.diffusion.sampling import SamplingConfig
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.mnist.generate import Request
 
 ALL = "all"  # one of each class
@@ -23,10 +23,7 @@ class MnistSettings:
     seed: int = 0
     sampler: str = DEFAULT_SAMPLER
     steps: int = 20
-    schedule: str = "linear"
-    timesteps: int = 1_000
-    rescale_betas_zero_snr: bool = False
-    custom_schedule: Any = None  # what schedule "custom" is, as ScheduleConfig.to_dict has it
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     spacing: str = "default"
     eta: float = 0.0
     begin: str = "noise"
@@ -57,8 +54,5 @@ class MnistSettings:
             seed=self.seed,
             guidance_scale=self.guidance_scale,
             schedule=self.schedule,
-            timesteps=self.timesteps,
-            rescale_betas_zero_snr=self.rescale_betas_zero_snr,
-            custom_schedule=self.custom_schedule,
             sampling=SamplingConfig(self.sampler, self.steps, self.spacing, self.eta),
         )

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import json
 import math
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,25 +19,20 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from PIL import Image
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from playground.diffusion.sampling import SamplingConfig, network_denoiser, sample, start_noise
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import Batch, Trainer, TrainingConfig, TrainStep
-from playground.mnist.data import to_bytes
 from playground.mnist.datasets import open_images
+from playground.mnist.export import sheet
 from playground.mnist.networks import NetworkConfig, make_network
-from playground.mnist.weights import RANGE, encode_weights
-from playground.refusal import Refusal
-from playground.storage import decode, encode, flatten, unflatten, write_atomically
+from playground.mnist.recipes import PLANNED
+from playground.mnist.weights import RANGE, make_card, write_card, write_weights
+from playground.storage import unflatten
+from playground.training_run import RunError, progress, read_checkpoint, write_checkpoint
 
 FORMAT = "diffusion-playground/image-run/1"
-
-
-class RunError(Refusal):
-    """This run cannot start or go on; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +42,7 @@ class Recipe:
     data: str = "mnist"  # "mnist", a Hub id, or a folder of images
     size: int = 28
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    training: TrainingConfig = field(
-        default_factory=lambda: TrainingConfig(
-            noise_levels="angle",
-            batch_size=64,
-            optimizer="muon",
-            learning_rate=2e-3,
-            weight_decay=0.01,
-            warmup_steps=100,
-            max_grad_norm=1.0,
-            decay="late_cosine",
-            ema_decay=0.999,
-        )
-    )
+    training: TrainingConfig = PLANNED
     steps: int = 18_000
     seed: int = 0
 
@@ -104,7 +85,7 @@ class Run:
         self.images = open_images(recipe.data).resized(recipe.size)
         classes = len(self.images.classes)
         network = make_network(recipe.network, self.images.shape, classes, recipe.seed)
-        schedule = make_schedule("cosine", 1000)
+        schedule = ScheduleConfig("cosine", 1000).make()
         self.trainer = SharedTrainer(
             accelerator,
             network,
@@ -138,16 +119,12 @@ class Run:
         """Write the checkpoint, wholly or not at all."""
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            tensors, rest = flatten(self.trainer.state_dict())
-            tensors = {name: tensor.cpu() for name, tensor in tensors.items()}
-            rest["seconds"] = self.seconds
-            write_atomically(self.checkpoint, encode(FORMAT, self.recipe.to_dict(), tensors, rest))
+            state = self.trainer.state_dict() | {"seconds": self.seconds}
+            write_checkpoint(self.checkpoint, FORMAT, self.recipe.to_dict(), state)
 
     def _resume(self) -> None:
-        config, tensors, rest = decode(self.checkpoint.read_bytes(), FORMAT, "a training run's checkpoint")
-        if config != self.recipe.to_dict():
-            there = {k: v for k, v in config.items() if v != self.recipe.to_dict().get(k)}
-            raise RunError(f"{self.folder} holds a run of another recipe ({json.dumps(there)}). Name another folder.")
+        what = "a training run's checkpoint"
+        tensors, rest = read_checkpoint(self.checkpoint, FORMAT, what, self.recipe.to_dict())
         self.seconds = float(rest.pop("seconds"))
         self.trainer.load_state_dict(unflatten(self.trainer.blank_state(), tensors, rest))
 
@@ -171,36 +148,23 @@ class Run:
         """The averaged weights in half precision, and the card that says how they were made."""
         if not self.accelerator.is_main_process:
             return
-        average = self.trainer.ema.cpu()
-        weights, recipe = encode_weights(average), self.recipe
-        card: dict[str, Any] = {
-            "data": {"name": self.images.name, "images": len(self.images), "shape": self.images.shape},
-            "classes": self.images.classes,
-            "recipe": recipe.to_dict(),
-            "parameters": sum(p.numel() for p in average.parameters()),
-            "training_steps": self.step,
-            "training_seconds": round(self.seconds),
-            "processes": self.accelerator.num_processes,
-            "device": str(self.accelerator.device),
-            "torch": torch.__version__.split("+")[0],
-            "sha256": hashlib.sha256(weights).hexdigest(),
-        }
-        write_atomically(self.folder / "model.safetensors", weights)
-        write_atomically(self.folder / "model.json", (json.dumps(card, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def contact_sheet(x: Tensor, columns: int = 8) -> Image.Image:
-    """Images (N, C, H, W) in [-1, 1] as one picture, row by row."""
-    n, c, h, w = x.shape
-    rows = -(-n // columns)
-    sheet = torch.zeros(rows * columns, c, h, w, dtype=torch.uint8)
-    sheet[:n] = to_bytes(x)
-    sheet = sheet.reshape(rows, columns, c, h, w).permute(0, 3, 1, 4, 2).reshape(rows * h, columns * w, c)
-    return Image.fromarray(sheet.squeeze(-1).numpy() if c == 1 else sheet.numpy())
+        average, path = self.trainer.ema.cpu(), self.folder / "model.safetensors"
+        write_weights(average, path)
+        card = make_card(
+            path,
+            average,
+            self.images,
+            self.recipe.to_dict(),
+            training_steps=self.step,
+            training_seconds=round(self.seconds),
+            processes=self.accelerator.num_processes,
+            device=str(self.accelerator.device),
+        )
+        write_card(path, card)
 
 
 def parse(arguments: list[str]) -> tuple[Recipe, argparse.Namespace]:
-    """The command line as a recipe, and what only concerns this run."""
+    """The command line as a recipe, and the options that concern this run only."""
     parser = argparse.ArgumentParser(prog="python -m playground.mnist.train", description=__doc__)
     default = Recipe()
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; the same folder goes on")
@@ -239,17 +203,11 @@ def main(arguments: list[str]) -> None:
         torch.set_num_threads(options.threads)
     accelerator = Accelerator()
     run = Run(recipe, options.out, accelerator)
-    shown = time.perf_counter()
-    with tqdm(total=recipe.steps, initial=run.step, disable=not accelerator.is_main_process) as bar:
-        for step in run.steps():
-            bar.update()
-            if time.perf_counter() - shown > 2:
-                shown = time.perf_counter()
-                bar.set_postfix(loss=f"{run.trainer.smooth_loss:.4f}")
-            if step.step % options.checkpoint_every == 0 or step.step == recipe.steps:
-                run.save()
-            if step.step % options.sample_every == 0 and accelerator.is_main_process:
-                contact_sheet(run.preview()).save(options.out / f"samples-{step.step:06d}.png")
+    for step in progress(run.steps(), recipe.steps, run.step, accelerator.is_main_process):
+        if step.step % options.checkpoint_every == 0 or step.step == recipe.steps:
+            run.save()
+        if step.step % options.sample_every == 0 and accelerator.is_main_process:
+            sheet(run.preview(), 8, scale=1, gap=0).save(options.out / f"samples-{step.step:06d}.png")
     run.finish()
     accelerator.end_training()
 

@@ -26,7 +26,7 @@ from playground.storage import write_atomically
 
 FILE = MNIST / "trajectory.npz"
 EVERY = 5
-EPS_STEP = 0.05  # finer than an eye sees in noise
+EPS_STEP = 0.05  # finer than the eye can see in noise
 REQUEST = Request.of(
     [k % 10 for k in range(16)], sampler="ddpm", steps=1_000, schedule="linear", guidance_scale=1.0, seed=0
 )

@@ -1,4 +1,4 @@
-"""diffusers' own U-Net behind the playground's interface: what its tutorials train, on the same page as ours."""
+"""diffusers' own U-Net behind the playground's interface: the network of its tutorials, beside ours."""
 
 from __future__ import annotations
 

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from playground.diffusion.prediction import Prediction
 from playground.diffusion.sampling import Denoiser, network_denoiser
+from playground.mnist.data import ImageSet
 from playground.mnist.networks import NetworkConfig, make_network
 from playground.refusal import Refusal
+from playground.storage import write_atomically
 
 RANGE = torch.tensor(-1.0), torch.tensor(1.0)  # where all images lie
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "mnist" / "model.safetensors"
@@ -46,6 +48,32 @@ def encode_weights(network: nn.Module) -> bytes:
     """A network's weights as a safetensors file in half precision: no pixel changes by more than .005."""
     weights = network.state_dict().items()
     return save({name: (t.half() if t.is_floating_point() else t).contiguous() for name, t in weights})
+
+
+def write_weights(network: nn.Module, path: Path) -> None:
+    """`network` in half precision, without a card: an older one, which would not know these weights, goes first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".json").unlink(missing_ok=True)
+    write_atomically(path, encode_weights(network))
+
+
+def make_card(path: Path, network: nn.Module, images: ImageSet, recipe: dict[str, Any], **facts: Any) -> dict[str, Any]:
+    """What the card of the weights in `path` says: the data, the recipe, and `facts` about this training."""
+    return {
+        "data": {"name": images.name, "images": len(images), "shape": images.shape},
+        "classes": images.classes,
+        "recipe": recipe,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        **facts,
+        "torch": torch.__version__.split("+")[0],
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+
+
+def write_card(path: Path, card: dict[str, Any]) -> None:
+    """Put the card beside the weights in `path`, under the same name."""
+    text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(path.with_suffix(".json"), text.encode())
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

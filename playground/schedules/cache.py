@@ -1,4 +1,4 @@
-"""What was worked out, kept by what it was worked out from."""
+"""A cache for results that take several turns of the compute lock to find."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ Value = TypeVar("Value")
 
 
 class Cache(Generic[Key, Value]):
-    """At most `size` values, the one that was not asked for longest goes first. Safe to use from several threads.
+    """At most `size` values; the least recently used is dropped first. Safe to use from several threads.
 
-    functools.lru_cache wants a function that returns; what is kept here is found by generators, in many turns.
+    functools.lru_cache wraps a function that returns its value; the values here come from generators, which pause so
+    that others can compute.
     """
 
     def __init__(self, size: int) -> None:
@@ -26,7 +27,7 @@ class Cache(Generic[Key, Value]):
         return len(self._values)
 
     def get(self, key: Key) -> Value | None:
-        """What was kept under `key`, or None."""
+        """The value kept under `key`, or None."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)

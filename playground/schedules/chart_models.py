@@ -1,5 +1,5 @@
-"""What the quality chart samples with: the exact denoiser of a blurred cloud, a toy network trained on the schedule, or
-the digits' network that ships. Each brings its start noise and its judge.
+"""The models that the quality chart samples from: the exact denoiser of a blurred cloud, a toy network trained on the
+schedule, or the MNIST network that ships. Each comes with its start noise and with a judge of its samples.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from playground.toy.network import NetworkConfig, PointMLP
 
 TRAINED_ON = 5_000  # points, as in the toy lab
 BOX_MARGIN = 0.1  # x̂0 may leave the data's box by this share of its size, as in the toy lab
-FLOOR_DRAWS = 8  # the floor is a mean over so many draws: one alone errs by a third
-FRESH, FIRST_DRAW = 2, 3  # added to the seed: the data compared with, and those compared with them for the floor
+FLOOR_DRAWS = 8  # the floor is the mean over this many draws: a single one errs by a third
+FRESH, FIRST_DRAW = 2, 3  # added to the seed: of the data that samples are compared with, and of the floor's draws
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`distance` to data, in the unit of the judge's floor; `right`: share read as the class asked for, of digits."""
+    """`distance` to data, in the unit of the floor; `right`, of digits only: the share read as the class asked for."""
 
     distance: float
     right: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
-    """`batches`: start noise (N, …) and denoiser of what is sampled together; `judge`: what the samples are worth."""
+class ChartModel:
+    """`batches`: pairs of start noise (N, …) and its denoiser; `judge`: how good all the samples together are."""
 
     batches: tuple[tuple[Tensor, Denoiser], ...]
     judge: Callable[[Tensor], Verdict]
@@ -59,11 +59,11 @@ class LearnProgress:
 
 
 @lru_cache(maxsize=64)
-def exact_subject(cloud: str, blur: float, n: int, seed: int) -> Subject:
-    """The best denoiser there is, of `blurred_cloud`: it needs no training and serves every schedule."""
+def exact_model(cloud: str, blur: float, n: int, seed: int) -> ChartModel:
+    """The optimal denoiser of `blurred_cloud`: it needs no training and serves every schedule."""
     law = blurred_cloud(cloud, blur, seed)
     fresh = _draw_exact(cloud, blur, n, seed + FRESH, seed)
-    return Subject(
+    return ChartModel(
         ((start_noise(n, 2, seed), law.mixture),),
         lambda x: Verdict(law.scale * sliced_wasserstein(x, fresh)),
     )
@@ -72,7 +72,7 @@ def exact_subject(cloud: str, blur: float, n: int, seed: int) -> Subject:
 @lru_cache(maxsize=64)
 def exact_floor(cloud: str, blur: float, n: int, seed: int) -> float:
     """The distance of n perfect samples, in the cloud's own units."""
-    judge_ = exact_subject(cloud, blur, n, seed).judge
+    judge_ = exact_model(cloud, blur, n, seed).judge
     draws = (_draw_exact(cloud, blur, n, seed + FIRST_DRAW + k, seed) for k in range(FLOOR_DRAWS))
     return sum(judge_(draw).distance for draw in draws) / FLOOR_DRAWS
 
@@ -97,7 +97,7 @@ class Training:
 NETWORKS: Cache[Training, nn.Module] = Cache(64)  # 70 kB each
 
 
-def toy_subject(training: Training, index: int, n: int) -> Generator[LearnProgress, None, Subject]:
+def toy_model(training: Training, index: int, n: int) -> Generator[LearnProgress, None, ChartModel]:
     """The toy lab's Fast network after `training.steps` steps at t drawn evenly from the schedule, number `index`.
 
     Evenly, as Ho et al. 2020 do, rather than as Fast does, whose noise levels know nothing of the schedule. Raises
@@ -119,7 +119,7 @@ def toy_subject(training: Training, index: int, n: int) -> Generator[LearnProgre
     low, high = standard.amin(0) - margin, standard.amax(0) + margin
     denoise = network_denoiser(network, config.prediction, None, 1.0, low, high)
     fresh = make_cloud(training.cloud, n, training.seed + FRESH).points
-    return Subject(
+    return ChartModel(
         ((start_noise(n, 2, training.seed), denoise),),
         lambda x: Verdict(sliced_wasserstein(x * std + mean, fresh)),
     )
@@ -133,22 +133,22 @@ def toy_floor(cloud: str, n: int, seed: int) -> float:
     return sum(sliced_wasserstein(draw, fresh) for draw in draws) / FLOOR_DRAWS
 
 
-# --- the digits' network that ships -----------------------------------------------------------------------------------
+# --- the MNIST network that ships -------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=8)
-def mnist_subject(guidance_scale: float, n: int, seed: int) -> Subject:
+def mnist_model(guidance_scale: float, n: int, seed: int) -> ChartModel:
     """n digits, as many of each class, from the shipped network."""
     model = load_model()
     labels = torch.arange(n) % len(model.classes)
     noise = start_noise(n, DIGIT[1] * DIGIT[2], seed).reshape(n, *DIGIT)
     parts = zip(noise.split(SAMPLED_AT_ONCE), labels.split(SAMPLED_AT_ONCE), strict=True)
     batches = tuple((x, model.denoiser(classes, guidance_scale)) for x, classes in parts)
-    return Subject(batches, partial(_judge_digits, labels))
+    return ChartModel(batches, partial(_judge_digits, labels))
 
 
 def _judge_digits(labels: Tensor, x: Tensor) -> Verdict:
-    """As playground.mnist.judge has it, without its search for copies, which takes longer than to draw few digits."""
+    """As playground.mnist.judge does, without its search for copies, which takes longer than drawing a few digits."""
     x = x.clamp(-1, 1)  # as shown
     return Verdict(_distance_to_digits(x), float((reads(x).argmax(1) == labels).double().mean()))
 
@@ -164,7 +164,7 @@ def _distance_to_digits(x: Tensor) -> float:
 
 @lru_cache(maxsize=32)
 def mnist_floor(n: int, seed: int) -> float:
-    """The Fréchet distance that n real digits have, as many of each class: below some thousands it is far from 0."""
+    """The Fréchet distance of n real digits, as many of each class: far from 0 for fewer than some thousands."""
     digits, counts = mnist("train"), (torch.arange(n) % 10).bincount(minlength=10).tolist()
     assert digits.labels is not None  # MNIST's digits have theirs
     generator = torch.Generator().manual_seed(seed + FIRST_DRAW)

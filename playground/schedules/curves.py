@@ -1,4 +1,4 @@
-"""The curves of a noise schedule: what the tab draws, and what is taken home as CSV or JSON."""
+"""The curves of a noise schedule: what the tab draws, and what is exported as CSV or JSON."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.prediction import error_in_x0
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import NoiseSchedule
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,16 @@ class Curve:
 
 CURVES: dict[str, Curve] = {
     "beta": Curve("share of noise added", "β", False, "How much of the variance one step replaces by noise."),
-    "alpha": Curve("share kept", "1 - β", False, "What one step leaves of the variance: α_t of Ho et al. 2020."),
+    "kept": Curve("share kept", "1 - β", False, "What one step leaves of the variance: α_t of Ho et al. 2020."),
     "alphas_cumprod": Curve("signal left", "ᾱ", False, "The share of x_t's variance that is still signal."),
-    "sigma": Curve("noise of one step", "σ = √β", True, "The standard deviation of the noise that one step adds."),
+    "step_noise": Curve("noise of one step", "√β", True, "The standard deviation of the noise that one step adds."),
     "snr": Curve("signal-to-noise ratio", "SNR", True, "ᾱ / (1 - ᾱ): signal variance over noise variance."),
     "log_snr": Curve("log-SNR", "λ", False, "ln SNR: 0 is as much signal as noise.", "nat"),
     "posterior_variance": Curve(
-        "posterior variance", "β̃", False, "What is open about x_{t-1} once x_t and x_0 are known; below β, and near it."
+        "posterior variance",
+        "β̃",
+        False,
+        "The variance of x_{t-1} given x_t and x_0; below β, and close to it.",
     ),
     "weight_noise": Curve(
         "loss weight of ε", "w(ε)", True, "A plain squared error on ε̂ counts an error of x̂0 so often: SNR."
@@ -56,16 +59,16 @@ CURVES: dict[str, Curve] = {
 def curves(schedule: NoiseSchedule) -> dict[str, Tensor]:
     """Every curve of CURVES, (T,) float64.
 
-    The loss weights are all in one currency, the error of x̂0, and of the variance-preserving pair that training uses
+    The loss weights are all in terms of one thing, the error of x̂0, for the variance-preserving pair that training uses
     (Salimans & Ho 2022, §4). At zero terminal SNR log_snr ends in -inf, and the density, there a spike of 1/T, in NaN.
     """
     alpha, sigma = schedule.alphas_cumprod.sqrt(), (1 - schedule.alphas_cumprod).sqrt()
     seen = density(schedule)[1]
     return {
         "beta": schedule.betas,
-        "alpha": 1 - schedule.betas,
+        "kept": 1 - schedule.betas,
         "alphas_cumprod": schedule.alphas_cumprod,
-        "sigma": schedule.betas.sqrt(),
+        "step_noise": schedule.betas.sqrt(),
         "snr": schedule.snr,
         "log_snr": schedule.log_snr,
         "posterior_variance": schedule.posterior_variance,

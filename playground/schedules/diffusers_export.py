@@ -16,44 +16,16 @@ from playground.diffusion.diffusers_schedulers import (
     scheduler_class,
     spaced_timesteps,
 )
+from playground.diffusion.noise_schedule import MAX_BETA, MIN_BETA
 from playground.diffusion.sampler import KARRAS_SPACING
 from playground.diffusion.sampling import SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import MAX_BETA, MIN_BETA
 from playground.schedules.steps import where
 
-BY_NAME = {"linear": "linear", "scaled_linear": "scaled_linear", "cosine": "squaredcos_cap_v2"}  # in every class
 SIGNIFICANT = 1e-3  # relative; less than this no picture shows
 
-# β as NumPy makes it; the knobs are filled in. A formula gives `betas` or, where that is the paper's own, ᾱ.
-FORMULAS = {
-    "linear": "betas = np.linspace({beta_start!r}, {beta_end!r}, T)",
-    "scaled_linear": "betas = np.linspace({beta_start!r} ** 0.5, {beta_end!r} ** 0.5, T) ** 2",
-    "quadratic": "betas = {beta_start!r} + ({beta_end!r} - {beta_start!r}) * np.linspace(0, 1, T) ** 2",
-    "sigmoid": "betas = {beta_start!r} + ({beta_end!r} - {beta_start!r}) / (1 + np.exp(-np.linspace(-6, 6, T)))",
-    "cosine": """\
-        u = np.arange(T + 1) / T
-        f = np.cos((u + {s!r}) / (1 + {s!r}) * np.pi / 2) ** 2
-        betas = 1 - f[1:] / f[:-1]""",
-    "laplace": """\
-        u = (np.arange(T) + 0.5) / T
-        log_snr = {mu!r} - {b!r} * np.sign(0.5 - u) * np.log(1 - 2 * np.abs(u - 0.5))
-        alphas_cumprod = 1 / (1 + np.exp(-log_snr))""",
-    "karras": """\
-        low, high = {sigma_min!r} ** (1 / {rho!r}), {sigma_max!r} ** (1 / {rho!r})
-        sigma = (low + np.linspace(0, 1, T) * (high - low)) ** {rho!r}
-        alphas_cumprod = 1 / (1 + sigma**2)""",
-    "flow": """\
-        u = (np.arange(T) + 0.5) / T  # x_t = (1 - u) x_0 + u eps, divided by the root of (1 - u)^2 + u^2
-        alphas_cumprod = (1 - u) ** 2 / ((1 - u) ** 2 + u**2)""",
-    "drawn": "alphas_cumprod = np.interp(np.linspace(0, 1, T), *np.array(knots).T).clip(1e-5)",
-    "learned": """\
-        log_snr = np.interp(np.linspace(0, 1, T), *np.array(knots).T)
-        alphas_cumprod = 1 / (1 + np.exp(-log_snr))""",
-}
 FROM_CUMPROD = "betas = 1 - alphas_cumprod / np.append(1, alphas_cumprod[:-1])"
 CLIP = f"betas = betas.clip({MIN_BETA}, {MAX_BETA})"
-UNCLIPPED = ("karras", "flow", "learned")  # whose β the playground takes as they come
 # diffusers keeps β in float32, where 1 - β is 1 below half of the first number, and after its rescaling to zero
 # terminal SNR below the second: σ would be 0, and the samples no numbers.
 FLOAT32_BETA, FLOAT32_BETA_ZERO_SNR = 6e-8, 2.5e-7
@@ -138,8 +110,8 @@ def notes(config: ScheduleConfig, sampling: SamplingConfig) -> tuple[str, ...]:
             "From so much noise to the next level float32 cannot tell what is walked from what is added as noise: "
             "these samples are no numbers there. Take more steps."
         )
-    if config.name == "flow":
-        found.append("The flow's x_t is divided by √(α² + σ²): these classes know α² + σ² = 1 only.")
+    if config.row.lost:
+        found.append(config.row.lost)
     if len(theirs.timesteps) > 1 and theirs.timesteps[0] == theirs.timesteps[1]:
         found.append(
             f"Its first two timesteps, rounded, are both {theirs.timesteps[0]:.0f}, and by the number diffusers takes "
@@ -188,12 +160,12 @@ def _timesteps(config: ScheduleConfig, sampling: SamplingConfig) -> str:
 
 def _betas(config: ScheduleConfig, sampling: SamplingConfig) -> dict[str, Any]:
     """β by name and numbers, or the whole table, before any rescaling to zero terminal SNR."""
-    knobs = config.knobs()
-    if config.name in BY_NAME or (config.name == "sigmoid" and _knows(sampling, config.name)):
-        numbers = {key: float(value) for key, value in knobs.items() if key.startswith("beta")}
+    named = config.row.beta_schedule
+    if named and _knows(sampling, named):
+        numbers = {key: float(value) for key, value in config.knobs().items() if key.startswith("beta")}
         clipped = any(not MIN_BETA <= beta <= MAX_BETA for beta in numbers.values())
-        if not clipped and knobs.get("s", 0.008) == 0.008:
-            return {"beta_schedule": BY_NAME.get(config.name, config.name), **numbers}
+        if not clipped and all(key in numbers for key, _ in config.values):  # it has the paper's values of all others
+            return {"beta_schedule": named, **numbers}
     plain = dataclasses.replace(config, rescale_betas_zero_snr=False)
     return {"trained_betas": plain.make().betas.clamp_min(_least_beta(config)).tolist()}
 
@@ -210,10 +182,10 @@ def _knows(sampling: SamplingConfig, beta_schedule: str) -> bool:
 def _formula(config: ScheduleConfig) -> str:
     """NumPy lines that end with `betas`."""
     lines = [f"knots = {[list(knot) for knot in config.knots]!r}"] if config.knots else []
-    lines.append(textwrap.dedent(FORMULAS[config.name]).format(**config.knobs()))
-    if "alphas_cumprod" in FORMULAS[config.name]:
+    lines.append(textwrap.dedent(config.row.formula).format(**config.knobs()))
+    if "alphas_cumprod" in config.row.formula:
         lines.append(FROM_CUMPROD)
-    if config.name not in UNCLIPPED:
+    if config.row.clipped:
         lines.append(CLIP)
     elif least := _least_beta(config):
         lines.append(f"betas = betas.clip({least}, None)  # float32, in which diffusers keeps it, would lose less")

@@ -1,4 +1,4 @@
-"""A curve drawn with the mouse becomes a noise schedule: made to fall, and said so."""
+"""Turns a curve drawn with the mouse into a noise schedule: makes it fall, and says what was changed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from playground.diffusion.knot_schedules import LEAST_FALL, Knots, drawn_betas
-from playground.diffusion.schedules import MAX_BETA, MIN_BETA, ScheduleError
+from playground.diffusion.noise_schedule import MAX_BETA, MIN_BETA, ScheduleError
 
-GRID = 100  # a drawn curve is kept at u = 0, 0.01, … 1: finer than a hand is, and short enough for a link
+GRID = 100  # a drawn curve is kept at u = 0, 0.01, … 1: finer than a hand draws, and short enough for a URL
 MAX_POINTS = 20_000  # a mouse that reports every millisecond, for 20 s
-TOUCHED = 0.005  # a change that the eye sees on a stage of some hundred pixels
+TOUCHED = 0.005  # a smaller change cannot be seen on a stage of some hundred pixels
 
 
 def knots_from_stroke(points: Sequence[Sequence[float]], timesteps: int = 1000) -> tuple[Knots, str]:
-    """What was drawn, (u, ᾱ) in any order, as the nearest curve that falls; and in words what was changed.
+    """The falling curve nearest to the drawn `points`, (u, ᾱ) in any order; and in words what was changed.
 
-    `timesteps` T is for the words on β only. Raises ScheduleError, knob "knots", where nothing falls, or nothing is.
+    `timesteps` T matters only for what is said about β. Raises ScheduleError, knob "knots", where the curve does not
+    fall, or is no curve.
     """
     stroke = _stroke(points)
     inside = stroke.clip(0, 1)
@@ -28,13 +29,13 @@ def knots_from_stroke(points: Sequence[Sequence[float]], timesteps: int = 1000) 
         raise ScheduleError("That is a dot, or a line straight down. Draw ᾱ from left to right.", knob="knots")
     if fallen[0] - fallen[-1] < LEAST_FALL:
         raise ScheduleError(
-            "The curve that you drew rises, or stands still: noise would leave the data again. Draw ᾱ from the top "
+            "The curve that you drew rises or stays level, so no noise would be added. Draw ᾱ from the top "
             "left (all data) to the bottom right (all noise).",
             knob="knots",
         )
     words = []
     if (np.abs(stroke - inside) > TOUCHED).any():
-        words.append("What left the frame was brought back to its edge.")
+        words.append("The parts outside the frame were moved to its edge.")
     if (lifted := np.abs(fallen - alphas_cumprod).max()) > TOUCHED:
         words.append(f"ᾱ can only fall: where the curve rose it was levelled, by up to {lifted:.2f}.")
     if u[0] > 0:
@@ -68,7 +69,7 @@ def falling(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArra
 
 def clipping(timesteps: int, knots: Knots) -> str:
     """In words at how many of `timesteps` T the drawn curve's β had to be clipped; "" if at none."""
-    betas = drawn_betas(timesteps, knots)[1:]  # a curve that starts at ᾱ = 1 is nobody's fault
+    betas = drawn_betas(timesteps, knots)[1:]  # without the first: a curve may well start at ᾱ = 1
     level, steep = int((betas < MIN_BETA).sum()), int((betas > MAX_BETA).sum())
     words = []
     if level:
@@ -94,6 +95,6 @@ def _stroke(points: Sequence[Sequence[float]]) -> NDArray[np.float64]:
 def _one_value_each(
     stroke: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Each u once, with the mean ᾱ drawn there and how often it was passed: the hand may go back."""
+    """Each u once, with the mean of the ᾱ drawn there and their number: the hand may go back."""
     u, where, often = np.unique(stroke[:, 0], return_inverse=True, return_counts=True)
     return u, np.bincount(where, weights=stroke[:, 1]) / often, often.astype(np.float64)

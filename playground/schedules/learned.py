@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from playground.diffusion.exact import ExactDenoiser
 from playground.diffusion.knot_schedules import Knots
-from playground.diffusion.schedules import ScheduleError
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.toy.data import make_cloud
 
 MOST, LEAST = 10.0, -10.0  # λ at t = 0 and t = 1: σ/α from 0.007 to 150

@@ -23,24 +23,24 @@ from torch import Tensor
 
 from playground.diffusion.diffusers_schedulers import make_scheduler
 from playground.diffusion.knobs import check_types
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig, sample
 from playground.diffusion.sampling_config import scheduled
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import ScheduleError
 from playground.diffusion.training import Diverged
 from playground.fair_lock import in_turns
 from playground.refusal import Refusal
 from playground.schedules.cache import Cache
 from playground.schedules.chart_models import (
+    ChartModel,
     LearnProgress,
-    Subject,
     Training,
     exact_floor,
-    exact_subject,
+    exact_model,
     mnist_floor,
-    mnist_subject,
+    mnist_model,
     toy_floor,
-    toy_subject,
+    toy_model,
 )
 from playground.schedules.reference import blurred_cloud, ends, terminal_angle
 from playground.toy.data import DATASETS
@@ -122,9 +122,9 @@ class ChartConfig:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a point is worth, and what it cost."""
+    """What was measured at one point of the chart."""
 
-    calls: int = 0  # network calls really made
+    calls: int = 0  # network calls that were made
     distance: float | None = None
     error: float | None = None
     right: float | None = None
@@ -170,13 +170,13 @@ class CallProgress:
 
 
 Event = ChartPoint | CallProgress | LearnProgress
-POINTS: Cache[ChartConfig, Figures] = Cache(4_000)  # a point is kept under the chart of that point alone
+POINTS: Cache[ChartConfig, Figures] = Cache(4_000)  # the key: the chart that has this one point only
 
 
 def measure(config: ChartConfig) -> Generator[Event]:
-    """The chart's points, curve after curve, with what goes on in between. Close it to stop.
+    """The chart's points, curve after curve, with progress in between. Close the generator to stop.
 
-    A point that cannot be had (a sampler that the schedule cannot drive, too few calls, divergence) comes with a note.
+    A point that cannot be measured (a sampler that the schedule cannot drive, too few calls, divergence) has a note.
     """
     yield from (event for event in in_turns(_measure(config)) if event is not None)
 
@@ -199,7 +199,7 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def _measure(config: ChartConfig) -> Generator[Event | None]:
-    """The same, with None where a turn may end and there is nothing to tell."""
+    """The same events, and None wherever others may compute and there is nothing to report."""
     done, total = 0, len(config.schedules) * len(config.samplers) * len(config.calls)
     for index, schedule in enumerate(config.schedules):
         for sampler in config.samplers:
@@ -214,21 +214,21 @@ def _measure(config: ChartConfig) -> Generator[Event | None]:
 
 
 def _point(config: ChartConfig, index: int, done: int, total: int) -> Generator[Event | None, None, Figures]:
-    """The figures of a chart of one point. `index`, `done`, `total`: where it stands in the chart asked for."""
+    """Measures a chart of a single point. `index`, `done`, `total`: its place in the whole chart."""
     (schedule,), (sampler,), (budget,) = config.schedules, config.samplers, config.calls
     try:
         table = schedule.make()
         sampling = SamplingConfig(sampler, SAMPLERS[sampler].steps_within(budget // config.asked), config.spacing)
         make_scheduler(table, sampling)  # refuses what cannot be run before anything is trained
-        subject = yield from _subject(config, index)
+        model = yield from _model(config, index)
     except (ScheduleError, SamplerError, Diverged) as refusal:
         return Figures(note=str(refusal))
 
     seconds, samples, generator = 0.0, [], torch.Generator().manual_seed(config.seed + 1)
-    for x, denoise in subject.batches:
+    for x, denoise in model.batches:
         began = time.perf_counter()
         for step in sample(denoise, table, x, sampling, generator):
-            seconds += time.perf_counter() - began  # without the turns of others
+            seconds += time.perf_counter() - began  # the caller computes other things until it pulls again
             yield CallProgress(index, sampler, budget, step.calls * config.asked, done, total)
             began = time.perf_counter()
         samples.append(step.x)
@@ -237,7 +237,7 @@ def _point(config: ChartConfig, index: int, done: int, total: int) -> Generator[
     spread = float(x.square().mean().sqrt())
     if not spread < FAR:  # NaN is not, either
         return Figures(calls, seconds=seconds, note=_diverged(spread))
-    verdict = subject.judge(x)
+    verdict = model.judge(x)
     error: float | None = None
     if config.denoiser == "exact" and not SAMPLERS[sampler].stochastic:
         rows = min(PATHS, config.count)
@@ -246,14 +246,14 @@ def _point(config: ChartConfig, index: int, done: int, total: int) -> Generator[
     return Figures(calls, verdict.distance, error, verdict.right, seconds)
 
 
-def _subject(config: ChartConfig, index: int) -> Generator[LearnProgress, None, Subject]:
+def _model(config: ChartConfig, index: int) -> Generator[LearnProgress, None, ChartModel]:
     match config.denoiser:
         case "exact":
-            return exact_subject(config.cloud, config.blur, config.count, config.seed)
+            return exact_model(config.cloud, config.blur, config.count, config.seed)
         case "toy":
             training = Training(config.cloud, config.schedules[0], config.training_steps, config.seed)
-            return (yield from toy_subject(training, index, config.count))
-    return mnist_subject(config.guidance_scale, config.count, config.seed)
+            return (yield from toy_model(training, index, config.count))
+    return mnist_model(config.guidance_scale, config.count, config.seed)
 
 
 def _median_distance(x: Tensor, end: Tensor) -> float:

@@ -1,8 +1,8 @@
 """The exact path from noise to data, to measure samplers against.
 
 The probability-flow ODE (Song et al. 2021, "Score-based generative modeling", equation 13) leads every noise to one
-sample. Where the best denoiser is known in closed form it can be solved as finely as one likes, and what then lies
-between its end and a sampler's is the sampler's own error alone: no network, no data, no luck in it.
+sample. Where the optimal denoiser is known in closed form the equation can be solved as accurately as one likes. The
+distance from its end to a sampler's is then the sampler's own error: no network and no chance contributes to it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from playground.diffusion.exact import GaussianMixture
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.sampling import start_noise
-from playground.diffusion.schedules import NoiseSchedule
 from playground.schedules.cache import Cache
 from playground.toy.data import make_cloud
 
@@ -30,7 +30,7 @@ ENDS: Cache[tuple[str, float, int, int, float], Tensor] = Cache(200)
 
 @dataclass(frozen=True, eq=False)
 class BlurredCloud:
-    """The law that the exact denoiser knows: 128 points of a toy cloud, each blurred by a Gaussian.
+    """The distribution that the exact denoiser belongs to: 128 points of a toy cloud, each blurred by a Gaussian.
 
     `mixture`: in standardised coordinates; `scale`: one of its units in the cloud's own.
     """
@@ -80,7 +80,7 @@ def solve(law: GaussianMixture, x: Tensor, angle: float, steps: int = ODE_STEPS)
 
 
 def ends(cloud: str, blur: float, seed: int, rows: int, angle: float) -> Generator[None, None, Tensor]:
-    """`solve` from the first `rows` of the seed's start noise, worked out once: (rows, 2), standardised."""
+    """`solve` from the first `rows` of the seed's start noise, cached: (rows, 2), standardised."""
     key = (cloud, blur, seed, rows, angle)
     end = ENDS.get(key)
     if end is None:

@@ -1,8 +1,8 @@
 """Where each word acts: the cross-attention maps of a U-Net, Hertz et al. 2022 (Prompt-to-Prompt), §3.
 
-The U-Net is shared by all visitors, so nothing about a run may be left on it. Its cross-attention layers get a
-processor once, when the model is loaded; it looks for a recorder in a context variable, which each thread has its own
-of, and which is set for the duration of one call only.
+The U-Net is shared by all visitors, so a run must leave nothing on it. Its cross-attention layers get a processor once,
+when the model is loaded, which looks for a recorder in a context variable: each thread has its own, and it is set for
+one call only.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Recorder:
         self._layers += 1
 
     def maps(self) -> Tensor | None:
-        """(N, tokens, h, w) of the calls since it was last asked for, None if there were none: at each place of the
-        latents, what share each token has; they add up to 1.
+        """(N, tokens, h, w): the share of attention that each token has at each place of the latents; they add up to 1.
+        Of the calls since this was last asked for; None if there were none.
         """
         total: Tensor | None = None
         for pixels, shares in self._sums.items():
@@ -77,7 +77,7 @@ class RecordingProcessor:
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
     ) -> Tensor:
-        # While torch compiles, the variable is not looked at: who records asks the U-Net that is not compiled.
+        # Not read while torch compiles: a run that records calls the U-Net that is not compiled.
         recorder = None if torch.compiler.is_compiling() else _RECORDER.get()
         if recorder is not None and encoder_hidden_states is not None:
             recorder.add(attn, hidden_states, encoder_hidden_states)
@@ -93,7 +93,7 @@ def install(unet: nn.Module) -> None:
 
 @contextmanager
 def recording(recorder: Recorder | None) -> Iterator[None]:
-    """Whatever U-Net this thread calls meanwhile reports to `recorder`. Not to be held across a `yield` of a run."""
+    """Any U-Net that this thread calls meanwhile reports to `recorder`. Must not be held across a `yield` of a run."""
     token = _RECORDER.set(recorder)
     try:
         yield

@@ -2,7 +2,7 @@
 
 Before Stable Diffusion there was CLIP+VQGAN (Crowson et al. 2022): no diffusion at all, just the latents of an
 autoencoder, moved until CLIP finds that the picture fits the words. It shows what guidance alone can do, and why
-a model of pictures is wanted besides.
+a model of pictures is needed as well.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from playground.stable_diffusion.digits.unet import load_parts
 VIEWS = 8  # of the picture at each step, each moved and scaled a little: what fools one view seldom fools them all
 PRIOR = 0.02  # weight of ‖z‖²/2: latents far from where pictures lie decode to nothing anyone has seen
 SMOOTH = 0.7  # weight of the total variation: left alone, CLIP is content with coloured noise
-START = 0.3  # standard deviation of the first latent: a quiet one
+START = 0.3  # standard deviation of the first latent: less than that of a picture's
 VIEW_NOISE = 0.3  # added to each view, so that no fine pattern can please CLIP
 RATE = 0.05
 MAX_CAPTIONS, MAX_PICTURES, MAX_STEPS = 16, 16, 400

@@ -1,4 +1,4 @@
-"""Who computes on a device: one step at a time, and whoever came first goes first."""
+"""A queue for each device: it computes one step at a time, and the run that came first goes first."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 Step = TypeVar("Step")
-POLL = 0.2  # seconds between two words to who waits, who may leave at each: stopped, closed, or with a newer settings
+POLL = 0.2  # seconds between two messages to a run that waits; at each it may leave, because it was stopped or closed
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Others are before this run: `ahead` of them; with none, another one's step is under way."""
+    """This run waits for the `ahead` runs before it or, if there are none, for a step of another run to end."""
 
     ahead: int
 
@@ -26,8 +26,8 @@ class Waiting:
 
 
 class DeviceQueue:
-    """Runs in the order in which they came. While the first one's page draws its step, the next one computes a step:
-    the device is never idle, and no page that went to sleep holds it.
+    """Runs in the order in which they came. While the page of the first one draws a step, the next one computes its
+    own: the device is never idle, and a page that has gone to sleep does not block it.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class DeviceQueue:
         return len(self._runs)
 
     def run(self, steps: Iterator[Step]) -> Iterator[Step | Waiting]:
-        """The same steps, each computed when it is this run's turn, and words while it is not. Close it to leave."""
+        """The same steps, each computed when it is this run's turn, and a Waiting until it is. Close it to leave."""
         ticket = object()
         with self._changed:
             self._runs.append(ticket)
@@ -64,7 +64,7 @@ class DeviceQueue:
                 self._changed.notify_all()
 
     def _enter(self, ticket: object) -> bool:
-        """Wait a little for a turn; whether it came."""
+        """Wait up to POLL seconds for a turn. Returns whether it came."""
         with self._changed:
             self._wanting.add(ticket)
             came = self._changed.wait_for(lambda: not self._busy and self._first() is ticket, POLL)
@@ -85,4 +85,4 @@ DEVICE_QUEUES = {
     "cpu": DeviceQueue(),
     "cuda": DeviceQueue(),
     "mps": DeviceQueue(),
-}  # of this process: each device is one, whoever's run it is
+}  # of this process: all visitors share its devices

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 
 Kind = Literal["cuda", "mps", "cpu"]
-PARTS = ("text_encoder", "unet", "scheduler", "vae")  # of a pipeline, that take time
+PARTS = ("text_encoder", "unet", "scheduler", "vae")  # of a pipeline: those that take time
 
 SMALL = 100_000_000  # bytes of weights in half precision: below, nothing is gained by halving or moving them
 # Bytes that the VAE's decoder needs at its widest, for each pixel of a picture, in half precision: some six feature
@@ -22,8 +22,8 @@ DECODER_BYTES = 3_000
 # Of Stable Diffusion 1.x's weights, what must fit together with model offload: 860 of 1370 million are the U-Net, 304
 # the safety checker, which diffusers leaves on the GPU
 UNET_SHARE = 0.85
-ROOM = 1.15  # the allocator's fragments, and cuDNN's workspace
-FULL = ("out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "can't allocate memory")  # in an error's words
+ROOM = 1.15  # for the allocator's fragments and cuDNN's workspace
+FULL = ("out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "can't allocate memory")  # in the words of an error
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def plan(machine: Machine, weights_bytes: int, image_size: int, images: int = 1,
     words = f"Half precision; {gigabytes}, so each part is there only while it works (model offload): slower."
     if free < UNET_SHARE * weights_bytes + one:
         words += " Even so it may not fit: close what else uses the GPU, or make smaller pictures."
-    # A compiled U-Net and the hooks that move it do not go together.
+    # A compiled U-Net cannot have the hooks that move it.
     return Plan("cuda", torch.float16, True, True, True, False, words)
 
 
@@ -96,7 +96,7 @@ def out_of_memory(error: RuntimeError) -> bool:
 
 
 def free_memory(device: str) -> None:
-    """Give back what a run that failed, or a model that was let go, had reserved."""
+    """Give back what a failed run, or a model that is no longer used, had reserved."""
     gc.collect()  # an offloaded part and its hook hold each other
     if device == "cuda":
         torch.cuda.empty_cache()
@@ -105,7 +105,7 @@ def free_memory(device: str) -> None:
 
 
 def synchronize(device: str) -> None:
-    """Wait until the device has done what it was given: without, a clock measures the giving only."""
+    """Wait until the device has done its work: otherwise a clock measures only how long it took to ask for it."""
     if device == "cuda":
         torch.cuda.synchronize()
     elif device == "mps":
@@ -121,7 +121,7 @@ class Clock:
 
     @contextmanager
     def time(self, part: str) -> Iterator[None]:
-        """Add the seconds until the device is done with what happens meanwhile."""
+        """Add the seconds that the block takes, until the device is done with it."""
         begun = time.perf_counter()
         yield
         synchronize(self.device)

@@ -36,11 +36,11 @@ FLAGGED = "The model's safety checker blackened a picture. Another seed or promp
 
 
 class GenerationError(Refusal):
-    """A run broke off; the message says why and what helps."""
+    """A run broke off; the message says why, and what helps."""
 
 
 class OutOfMemory(GenerationError):
-    """The device's memory did not suffice; it is free again. `smaller`: a request that needs less, if there is one."""
+    """The device's memory was not enough; it is free again. `smaller`: a request that needs less, if there is one."""
 
     def __init__(self, message: str, smaller: Request | None) -> None:
         super().__init__(message)
@@ -51,8 +51,8 @@ class OutOfMemory(GenerationError):
 class DenoisingStep:
     """Where the latents stand, and what the U-Net makes of them; all tensors float32 in main memory.
 
-    The last step has arrived: its latents are the result, its images the pictures. Of schedulers that call the U-Net
-    twice a step (Heun, DPM2), the trial call is no step of its own.
+    Of the last step, the latents are the result and the images the pictures. Schedulers that call the U-Net twice a
+    step (Heun, DPM2) give one step for both calls.
     """
 
     index: int  # k = 0 … total
@@ -60,7 +60,7 @@ class DenoisingStep:
     t: float  # timestep; -1 at the end
     alpha: float  # x_t = α x_0 + σ ε with α² + σ² = 1
     sigma: float
-    latents: Tensor  # x_t (N, C, h, w), on that scale whatever the scheduler's own is
+    latents: Tensor  # x_t (N, C, h, w), on that scale even where the scheduler has another
     x0: Tensor  # x̂_0 (N, C, h, w), guided
     eps_cond: Tensor  # ε̂ with the words (N, C, h, w)
     eps_uncond: Tensor | None  # and without, or with the negative prompt; None where nothing guides
@@ -91,7 +91,7 @@ def generate(
     loaded: Loaded, request: Request, init_image: Tensor | None = None, mask: Tensor | None = None
 ) -> Iterator[DenoisingStep]:
     """Draw `request`, a step at a time. `init_image` (3, H, W) in [0, 1]: what to start from (SDEdit, Meng et al.
-    2022); `mask` (H, W), True where to paint anew.
+    2022); `mask` (H, W), True where to repaint.
 
     Raises RequestError, SamplerError, GenerationError, OutOfMemory.
     """
@@ -113,7 +113,7 @@ def _watched(loaded: Loaded, request: Request, steps: Iterator[DenoisingStep]) -
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
-            full = True  # the handler is left first: the traceback in it holds on to everything the run had
+            full = True  # raised outside of the handler, whose traceback keeps everything of the run in memory
         if full:
             free_memory(loaded.plan.device)
             raise OutOfMemory(*limits.smaller(loaded, request))
@@ -125,7 +125,7 @@ def _watched(loaded: Loaded, request: Request, steps: Iterator[DenoisingStep]) -
 def denoise(
     loaded: Loaded, request: Request, init_image: Tensor | None, mask: Tensor | None
 ) -> Iterator[DenoisingStep]:
-    """The loop itself, of a request that was checked."""
+    """The loop itself, for a request that was checked."""
     clock = Clock(loaded.plan.device)
     with clock.time("text_encoder"):
         words = encode(loaded, request)  # (2N, tokens, width), those without words first; (N, …) where nothing guides
@@ -143,14 +143,14 @@ def denoise(
 
     for call, t in enumerate(timesteps):
         model_input = scheduler.scale_model_input(torch.cat([x] * 2) if request.guided else x, t)
-        told = call % order == 0  # a trial call is no step, and its maps are nobody's
-        with clock.time("unet"), recording(recorder if told else None):
+        first_call = call % order == 0  # the second call of a step is not shown, and its maps are not recorded
+        with clock.time("unet"), recording(recorder if first_call else None):
             output = unet(model_input, t, encoder_hidden_states=words, return_dict=False)[0]
         without, with_words = output.chunk(2) if request.guided else (None, output)
         if without is not None:
             output = without + request.guidance_scale * (with_words - without)  # Ho & Salimans 2022, equation 6
 
-        if told:
+        if first_call:
             alpha, sigma = (float(value) for value in level(scheduler, row, start.first + call, t))
             z = model_input[-request.images :].float()  # α² + σ² = 1
             x0 = to_x0(prediction, output.float(), z, alpha, sigma)
@@ -159,7 +159,7 @@ def denoise(
             eps_cond = as_eps(prediction, with_words, z, alpha, sigma)
             eps_uncond = None if without is None else as_eps(prediction, without, z, alpha, sigma)
             with clock.time("vae"):
-                images, said = preview(loaded, request, x0)
+                images, note = preview(loaded, request, x0)
             yield DenoisingStep(
                 index=call // order,
                 total=total,
@@ -176,7 +176,7 @@ def denoise(
                 calls=call + 1,
                 seconds=sum(clock.parts.values()),
                 parts=dict(clock.parts),
-                words=said,
+                words=note,
             )
 
         with clock.time("scheduler"):
@@ -186,10 +186,11 @@ def denoise(
     if not x.isfinite().all():
         raise GenerationError(NOT_FINITE.format(step=total, total=total))
     with clock.time("vae"):
-        decoded, said = decode(loaded.pipeline.vae, x, loaded.float32_vae)
+        decoded, note = decode(loaded.pipeline.vae, x, loaded.float32_vae)
         images, flagged = checked(loaded, decoded)
-    notes = [said, FLAGGED if any(flagged) else ""]
-    if init_image is None and loaded.model.name == "tiny":  # measured on it; from a picture the leaps are shorter
+    notes = [note, FLAGGED if any(flagged) else ""]
+    # Measured on the tiny model; a run that starts from a picture takes shorter steps.
+    if init_image is None and loaded.model.name == "tiny":
         notes.append(row.note(request.steps))
     yield DenoisingStep(
         index=total,
@@ -208,12 +209,12 @@ def denoise(
         seconds=sum(clock.parts.values()),
         parts=dict(clock.parts),
         flagged=flagged,
-        words=" ".join(note for note in notes if note),
+        words=" ".join(filter(None, notes)),
     )
 
 
 def as_eps(prediction: Prediction, output: Tensor, z: Tensor, alpha: float, sigma: float) -> Tensor:
-    """What the U-Net said (N, C, h, w), as noise ε̂, float32 in main memory."""
+    """The U-Net's output (N, C, h, w) as noise ε̂, float32 in main memory."""
     if prediction == "noise":
         return output.to("cpu", torch.float32, copy=True)
     return to_eps(to_x0(prediction, output.float(), z, alpha, sigma), z, alpha, sigma).cpu()
@@ -237,19 +238,19 @@ def encode(loaded: Loaded, request: Request) -> Tensor:
 
 
 def preview(loaded: Loaded, request: Request, x0: Tensor) -> tuple[Tensor | None, str]:
-    """What x̂_0 (N, C, h, w) looks like, as far as the request wants to know."""
+    """What x̂_0 (N, C, h, w) looks like, in the way that the request asks for, and a note where it needed one."""
     if request.preview == "none":
         return None, ""
     if request.preview == "linear" or loaded.plan.offload:  # offloaded, the VAE would travel at every step
         return linear(loaded.linear_map, x0), ""
     if loaded.preview_decoder is not None:
         return to_rgb(loaded.preview_decoder(x0.to(loaded.plan.dtype))), ""
-    images, said = decode(loaded.pipeline.vae, x0, loaded.float32_vae)
-    return to_rgb(images), said
+    images, note = decode(loaded.pipeline.vae, x0, loaded.float32_vae)
+    return to_rgb(images), note
 
 
 def checked(loaded: Loaded, decoded: Tensor) -> tuple[Tensor, tuple[bool, ...]]:
-    """The pictures (N, 3, H, W) in [0, 1], and which of them the model's safety checker, if it has one, blackened."""
+    """The pictures (N, 3, H, W) in [0, 1], and which of them the model's safety checker, if any, has blackened."""
     if loaded.pipeline.safety_checker is None:
         return to_rgb(decoded), (False,) * len(decoded)
     decoded, found = loaded.pipeline.run_safety_checker(decoded, loaded.plan.device, loaded.pipeline.unet.dtype)

@@ -40,9 +40,9 @@ class GridCell:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """A grid that was checked, and is drawn when one iterates over it: cell after cell, every step of each.
+    """A grid, checked when it is made and drawn when it is iterated over: cell after cell, every step of each.
 
-    Raises what `limits.check` raises, where it is made.
+    Raises what `limits.check` raises.
     """
 
     loaded: Loaded
@@ -70,7 +70,7 @@ class Grid:
 def plan_grid(
     make: Callable[..., Request], prompt: str, x: Axis, y: Axis | None, knobs: dict[str, Any]
 ) -> list[GridCell]:
-    """The cells row by row; `make(prompt, **knobs)` makes a request. Both axes may replace a word, each another one.
+    """The cells row by row; `make(prompt, **knobs)` makes a request. Both axes may replace a word, if not the same.
 
     Raises RequestError.
     """
@@ -107,8 +107,8 @@ def plan_grid(
 
 
 def _places(prompt: str, axes: Sequence[Axis]) -> dict[tuple[int, int], int]:
-    """Where in `prompt` which of the axes puts its word, from and to: wherever the axis's first value stands as a word
-    of its own. Raises RequestError.
+    """(start, end) in `prompt`: the index of the axis that puts its word there. It does so wherever its first value
+    stands as a word of its own. Raises RequestError.
     """
     places: dict[tuple[int, int], int] = {}
     for axis, (name, values) in enumerate(axes):

@@ -16,7 +16,7 @@ from playground.refusal import Refusal
 
 HUB_ID = re.compile(r"(?!.*(--|\.\.))\w[\w.-]{0,60}\b/\w[\w.-]{0,95}\b(?<!\.git)", re.ASCII)  # the Hub's own rule
 HUB_SECONDS = 5.0
-SAID_EVERY = 0.25  # seconds between two words on a download
+REPORT_SECONDS = 0.25  # between two messages on a download
 # The parts of a Stable Diffusion 1.x or 2.x, and the file of weights of those that have one
 PARTS = {
     "text_encoder": "model",
@@ -33,7 +33,7 @@ PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
 class ModelError(Refusal):
-    """This model cannot be loaded; the message says why and what helps."""
+    """This model cannot be loaded; the message says why, and what helps."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ def check_index(folder: Path, name: str) -> None:
 def fetch(hub_id: str) -> Iterator[LoadProgress]:
     """Bring a model of the Hub to this machine's cache, or find it there; `cached` then gives its folder.
 
-    Raises ModelError. Who closes this does not wait: the file under way goes on in its thread, and the next one finds
-    what came.
+    Raises ModelError. Closing this does not wait: the file under way goes on in its thread, and the next call finds
+    what has arrived.
     """
     if hub_id.endswith(PICKLES):
         raise ModelError(
@@ -118,7 +118,7 @@ def fetch(hub_id: str) -> Iterator[LoadProgress]:
             for file in files:
                 counts: list[int] = []
                 download = pool.submit(hf_hub_download, hub_id, file, tqdm_class=_counting(counts))
-                while not wait([download], SAID_EVERY).done:
+                while not wait([download], REPORT_SECONDS).done:
                     now = min(before + max(counts, default=0), total)
                     yield LoadProgress(f"Fetching {file}: {now / 1e9:.2f} of {total / 1e9:.2f} GB", now / total)
                 download.result()
@@ -138,7 +138,8 @@ def fetch(hub_id: str) -> Iterator[LoadProgress]:
         ) from error
     except (HTTPError, OSError) as error:
         if cached(hub_id) is None:
-            why = getattr(error, "strerror", None) or "the Hub did not answer, or broke off"  # a full disk has a word
+            # A full disk has a `strerror`.
+            why = getattr(error, "strerror", None) or "the Hub did not answer, or broke off"
             raise ModelError(
                 f"{hub_id} could not be fetched ({why}), and no copy of it is on this machine. Try again with a "
                 "network, or take Tiny: it is always here."
@@ -159,7 +160,7 @@ def cached(hub_id: str) -> Path | None:
 
 
 def _counting(counts: list[int]) -> type[tqdm]:
-    """A progress bar for the Hub's client that only counts. It makes one bar or two a file: the larger count is it."""
+    """A progress bar for the Hub's client that only counts bytes. One or two a file: the larger count is right."""
 
     class Counting(tqdm):
         def __init__(self, *args: Any, **options: Any) -> None:

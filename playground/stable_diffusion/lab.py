@@ -39,7 +39,7 @@ class StableDiffusionLab:
         self.loaded = models.load(model) if isinstance(model, str) else model
 
     def request(self, prompt: str, *, seed: int = 0, images: int | None = None, **knobs: Any) -> Request:
-        """A run of this model, its defaults where nothing else is said. Of `images` pictures, picture k has `seed` + k,
+        """A run of this model, with its defaults for what is not given. Of `images` pictures, picture k has `seed` + k,
         unless `seeds` names them all. Raises RequestError.
         """
         if unknown := set(knobs) - KNOBS:
@@ -62,7 +62,7 @@ class StableDiffusionLab:
         self, prompt: str, *, init_image: Tensor | None = None, mask: Tensor | None = None, **knobs: Any
     ) -> Iterator[DenoisingStep]:
         """Draw, a step at a time: the knobs of `request`; `init_image` (3, H, W) in [0, 1] to start from, and a `mask`
-        (H, W), True where to paint anew.
+        (H, W), True where to repaint.
 
         Raises RequestError, SamplerError, GenerationError.
         """

@@ -133,8 +133,8 @@ class Loaded:
     model: Model
     pipeline: Any  # diffusers' StableDiffusionPipeline: its parts are used, its own scheduler and state are not
     plan: Plan
-    offload: Offload | None = None  # who moves its parts, where the plan says so
-    # Held at every use of the tokenizer: its settings for cutting and filling up are one, whoever's call it is
+    offload: Offload | None = None  # moves its parts, where the plan says so
+    # Held at every use of the tokenizer: its truncation and padding settings are shared by all calls
     tokenizing: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
@@ -164,26 +164,26 @@ class Loaded:
 
     @cached_property
     def preview_decoder(self) -> nn.Module | None:
-        """A quicker decoder for previews, of a model that ships one."""
+        """A quicker decoder for previews, where the model ships one."""
         decoder = load_preview(self.model.source) if isinstance(self.model.source, Path) else None
         return decoder and decoder.to(self.plan.device, self.plan.dtype)
 
     @cached_property
     def linear_map(self) -> Tensor:
-        """(C + 1, 3): the rough preview's RGB of each latent channel, and of none."""
+        """(C + 1, 3): RGB of each latent channel and, last, a constant, for the rough preview."""
         return linear_map(self.pipeline.vae, self.model.defaults.size)
 
     @cached_property
     def _float32_vae(self) -> Any:
         vae = self.pipeline.vae
-        # Made anew: the hooks of an offloaded one hold the U-Net and the text encoder, and would be copied with them
+        # Not deepcopy: the hooks of an offloaded VAE hold the U-Net and the text encoder, which would be copied too
         copied = type(vae).from_config(vae.config).to(self.plan.device)
         copied.load_state_dict(vae.state_dict())
         copied.use_slicing = vae.use_slicing
         return copied.eval().requires_grad_(False)
 
     def float32_vae(self) -> Any:
-        """A copy of the VAE that cannot overflow; made when first needed, the shared one stays as it is."""
+        """A copy of the VAE that cannot overflow, made when it is first needed. The shared one stays as it is."""
         with self._lock:
             return self._float32_vae
 
@@ -194,7 +194,7 @@ def default_model(machine: Machine) -> str:
     return "sd15" if fits else "tiny"
 
 
-# ---- Loading: one visitor at a time, and what is loaded is there for all
+# ---- Loading: one model at a time, and what is loaded is there for all visitors
 
 _LOADING = threading.Lock()
 _IN_MEMORY: dict[str, Loaded] = {}
@@ -202,7 +202,7 @@ POLL = 0.2  # seconds
 
 
 def in_memory(name: str) -> bool:
-    """Whether `load(name)` is at once: a large model makes room for the next."""
+    """Whether `load(name)` takes no time. A large model makes room for the next one."""
     return name in _IN_MEMORY
 
 
@@ -214,7 +214,7 @@ def load(name: str) -> Loaded:
 
 
 def loading(name: str) -> Iterator[LoadProgress]:
-    """Load the model `name`, saying how far it is; afterwards `load(name)` is at once. Raises ModelError."""
+    """Load the model `name`, reporting progress; afterwards `load(name)` takes no time. Raises ModelError."""
     if name not in CATALOGUE:
         raise ModelError(f"There is no model {name[:80]!r}. Choose one of: {', '.join(CATALOGUE)}.")
     while name not in _IN_MEMORY:
@@ -223,13 +223,13 @@ def loading(name: str) -> Iterator[LoadProgress]:
             continue
         try:
             if name not in _IN_MEMORY:
-                yield from _bring(CATALOGUE[name])
+                yield from _load(CATALOGUE[name])
         finally:
             _LOADING.release()
     yield LoadProgress("Ready", 1.0)
 
 
-def _bring(model: Model) -> Iterator[LoadProgress]:
+def _load(model: Model) -> Iterator[LoadProgress]:
     yield LoadProgress("Importing diffusers and transformers (once, some seconds)", 0.02)
     import_diffusers(*CLASSES)
     folder = model.source if isinstance(model.source, Path) else None
@@ -240,7 +240,7 @@ def _bring(model: Model) -> Iterator[LoadProgress]:
     if folder is None or not folder.is_dir():
         raise ModelError(f"{model.title} is not on this machine. Check out the repository again, or choose another.")
     yield LoadProgress(f"Reading {model.title}", 0.8)
-    if model.bytes >= SMALL:  # one large model at a time: runs that still use another keep it until they end
+    if model.bytes >= SMALL:  # one large model at a time; a run that still uses another one keeps it until it ends
         for other in [name for name, loaded in _IN_MEMORY.items() if loaded.model.bytes >= SMALL]:
             del _IN_MEMORY[other]
         free_memory(measure().kind)
@@ -280,7 +280,7 @@ def _place(pipeline: Any, model: Model, chosen: Plan) -> Loaded:
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        full = True  # the handler is left before anything else: its traceback holds what was moved already
+        full = True  # raised outside of the handler, whose traceback keeps what was moved already in memory
     if full:
         del pipeline
         free_memory(chosen.device)

@@ -1,4 +1,4 @@
-"""Model offload: the parts of a shared model travel to the GPU and back, and never from under somebody's step."""
+"""Model offload: the parts of a shared model move to the GPU and back, but never while a step uses them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Offload:
         self._over = False  # a run has ended since the parts were last brought back
 
     def run(self, steps: Iterator[Step]) -> Iterator[Step]:
-        """The same steps, one at a time whoever's they are; whatever ends them, the parts go back to main memory as
-        soon as nobody's step computes.
+        """The same steps, one at a time over all runs. However a run ends, the parts go back to main memory as soon as
+        no step is being computed.
         """
         try:
             while True:
@@ -35,8 +35,8 @@ class Offload:
             self._bring_back()
 
     def _bring_back(self) -> None:
-        """Unless a step computes: then whoever computes it comes here next. Nobody waits, for a run may be closed by a
-        server's event loop, or by the garbage collector in the middle of that very step.
+        """Unless a step is being computed: then that run comes here next. Nothing waits, because a run may be closed by
+        the server's event loop, or by the garbage collector in the middle of that very step.
         """
         while self._over and self._computing.acquire(blocking=False):
             try:

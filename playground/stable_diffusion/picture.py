@@ -1,4 +1,4 @@
-"""Pictures as PNG files that know how they were made, and the way back. What is read comes from strangers."""
+"""Pictures as PNG files that know how they were made, and the way back. Files that are read come from strangers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PictureError(Refusal):
 
 @dataclass(frozen=True)
 class Parameters:
-    """How one picture was made. `kind`: from words alone, or from a picture too, which the file does not hold."""
+    """How one picture was made. `kind`: from words alone, or also from a picture, which the file does not hold."""
 
     model: str
     request: Request
@@ -48,7 +48,7 @@ class OpenedPicture:
 
 
 def to_png(image: Tensor, parameters: Parameters) -> bytes:
-    """`image` (3, H, W) in [0, 1] as a PNG with `parameters` inside: as JSON under our own key, and as the line that
+    """`image` (3, H, W) in [0, 1] as a PNG with `parameters` inside: as JSON under our own key, and as the text that
     AUTOMATIC1111's web UI writes, which other programs read.
     """
     info = PngInfo()

@@ -17,7 +17,7 @@ RGB_OF_LATENTS = torch.tensor(
 
 
 def decode(vae: Any, latents: Tensor, float32_vae: Callable[[], Any]) -> tuple[Tensor, str]:
-    """Pictures (N, 3, H, W) in about [-1, 1] for `latents` (N, C, h, w), and words if it was not plain.
+    """Pictures (N, 3, H, W) in about [-1, 1] for `latents` (N, C, h, w), and a note where float32 had to help.
 
     In half precision a VAE can overflow, and the picture would be black: then `float32_vae()` decodes.
     """
@@ -41,8 +41,8 @@ def linear(matrix: Tensor, latents: Tensor) -> Tensor:
 
 
 def linear_map(vae: Any, side: int) -> Tensor:
-    """(C + 1, 3): RGB in [-1, 1] of each latent channel, and of none. Published for Stable Diffusion's four; for a VAE
-    with others, fitted on pictures of `side`.
+    """(C + 1, 3): RGB in [-1, 1] of each latent channel and, last, a constant. Published for Stable Diffusion's
+    four channels; for a VAE with others, fitted on pictures of `side`.
     """
     if vae.config.latent_channels == len(RGB_OF_LATENTS):
         return torch.cat([RGB_OF_LATENTS, torch.zeros(1, 3)])

@@ -1,4 +1,4 @@
-"""What to draw and how: one frozen record, which also goes into the PNG and the gallery."""
+"""What to draw and how: one frozen dataclass, which is also stored in the PNG and in the gallery."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class StableDiffusionSession:
                 self.runs -= 1
 
     def keep(self, step: DenoisingStep, request: Request, model: str, kind: Kind = "text") -> list[GalleryPicture]:
-        """Put the pictures of a run's last step into the gallery, each with its own seed, the oldest making room."""
+        """Add the pictures of a run's last step to the gallery, each with its own seed; the oldest make room."""
         if step.images is None:
             return []
         kept = []

@@ -6,16 +6,18 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from playground.diffusion.earlier_forms import with_schedule
 from playground.diffusion.knobs import check_types
 from playground.diffusion.sampling import SamplingConfig
-from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig, brought
-from playground.diffusion.schedules import NoiseSchedule, make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import TrainingConfig
 from playground.refusal import Refusal
 from playground.settings import SETTINGS
 from playground.toy.data import DATASETS, Cloud, make_cloud
 from playground.toy.network import NetworkConfig
 from playground.toy.user_points import cloud_from_points
+
+TOY_SCHEDULE = ScheduleConfig("karras")  # σ evenly spaced in its 7th root: what trains quickest here
 
 
 class LabError(Refusal):
@@ -31,12 +33,7 @@ class ToyConfig:
     n_points: int = 5_000
     seed: int = 0
     conditional: bool = False  # teach the network the classes, so that samples can be asked for by class
-    schedule: str = "karras"
-    timesteps: int = 1_000  # T
-    beta_start: float | None = None  # linear, scaled linear, quadratic, sigmoid; None is the paper's
-    beta_end: float | None = None
-    rescale_betas_zero_snr: bool = False
-    custom_schedule: Any = None  # what schedule "custom" is, as ScheduleConfig.to_dict has it; its T is then ours
+    schedule: ScheduleConfig = TOY_SCHEDULE
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
@@ -44,6 +41,9 @@ class ToyConfig:
     label: int | None = None  # the class to sample; None draws classes as often as the data have them
 
     def __post_init__(self) -> None:
+        schedule: Any = self.schedule
+        if isinstance(schedule, str):  # a name alone will do in a notebook
+            object.__setattr__(self, "schedule", ScheduleConfig(schedule))
         check_types(self, LabError)
         if self.dataset not in DATASETS:
             raise LabError(f"Unknown data set {self.dataset!r}. Choose one of: {', '.join(DATASETS)}.")
@@ -53,25 +53,13 @@ class ToyConfig:
             raise LabError(f"The seed must be a whole number from 0 to 2³² - 1; it is {self.seed}.")
         if not 0 <= self.guidance_scale <= 20:
             raise LabError("The guidance scale must lie in 0 … 20 (1 is no guidance).")
-        if self.custom_schedule is not None:
-            object.__setattr__(self, "custom_schedule", ScheduleConfig.from_dict(self.custom_schedule).to_dict())
-        schedule = self.make_schedule()
-        object.__setattr__(self, "timesteps", len(schedule))
-        if schedule.zero_terminal_snr and self.training.prediction == "noise":
+        table = self.schedule.make()
+        if table.zero_terminal_snr and self.training.prediction == "noise":
             raise LabError(
                 "With zero terminal SNR the last timestep is pure noise, and x̂0 = (x - σε̂)/α divides by α = 0. "
                 "Predict v, x0 or the flow instead."
             )
-        self.sampling.check(self.timesteps, schedule.zero_terminal_snr)
-
-    def make_schedule(self) -> NoiseSchedule:
-        """The noise schedule; raises ScheduleError."""
-        if self.schedule == CUSTOM:
-            return brought(self.custom_schedule, self.rescale_betas_zero_snr).make()
-        knobs = {}
-        if self.schedule in ("linear", "scaled_linear", "quadratic", "sigmoid"):
-            knobs = {k: v for k in ("beta_start", "beta_end") if (v := getattr(self, k)) is not None}
-        return make_schedule(self.schedule, self.timesteps, rescale_betas_zero_snr=self.rescale_betas_zero_snr, **knobs)
+        self.sampling.check(len(table), table.zero_terminal_snr)
 
     def make_cloud(self) -> Cloud:
         """The training data; raises DataError."""
@@ -95,13 +83,19 @@ class ToyConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and words, without the points."""
-        return {k: v for k, v in dataclasses.asdict(dataclasses.replace(self, points=None)).items() if k != "points"}
+        table = {k: v for k, v in dataclasses.asdict(dataclasses.replace(self, points=None)).items() if k != "points"}
+        return table | {"schedule": self.schedule.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], points: Any = None) -> ToyConfig:
-        """The inverse of `to_dict`. Raises LabError for unknown or mistyped fields, and the parts' own errors."""
+        """The inverse of `to_dict`, of earlier versions too. Raises LabError for unknown or mistyped fields, and the
+        parts' own errors.
+        """
         parts = {"network": NetworkConfig, "training": TrainingConfig, "sampling": SamplingConfig}
         try:
+            values = with_schedule(values, TOY_SCHEDULE.name)
+            if "schedule" in values:
+                values = values | {"schedule": ScheduleConfig.from_dict(values["schedule"])}
             made = {name: part(**values[name]) for name, part in parts.items() if name in values}
             return cls(**{k: v for k, v in values.items() if k not in parts}, **made, points=points)
         except (TypeError, AttributeError) as error:
@@ -111,7 +105,7 @@ class ToyConfig:
 FAST = ToyConfig()
 MINIDIFFUSION = ToyConfig(
     n_points=25_000,
-    schedule="linear",
+    schedule=ScheduleConfig("linear"),
     network=NetworkConfig(width=256, activation="relu", time_embedding="append", fourier_features=0),
     training=TrainingConfig(
         prediction="noise",
@@ -128,8 +122,7 @@ MINIDIFFUSION = ToyConfig(
 TOO_SHORT = dataclasses.replace(
     FAST,
     dataset="two_discs",
-    schedule="linear",
-    timesteps=50,
+    schedule=ScheduleConfig("linear", 50),
     training=TrainingConfig(noise_levels="uniform"),
     sampling=SamplingConfig("ddim"),
 )
@@ -175,5 +168,5 @@ PRESETS: dict[str, Preset] = {
 
 def preset_of(config: ToyConfig) -> str | None:
     """The name of the preset that `config` is, whatever its data and seed; None where a knob was turned."""
-    data = {name: getattr(config, name) for name in ("dataset", "points", "seed", "custom_schedule")}
+    data = {name: getattr(config, name) for name in ("dataset", "points", "seed")}
     return next((name for name, p in PRESETS.items() if p.config.changed(**data) == config), None)

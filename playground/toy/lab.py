@@ -4,8 +4,8 @@
     for step in lab.train(steps=2000): ...
     path = lab.sample(10_000, sampler="dpm++", steps=20, seed=1)
 
-The network lives in standardised coordinates (mean 0, one common scale of variance 1); everything handed out is in the
-data's own.
+The network works in standardised coordinates (mean 0, one common scale of variance 1); results are in the data's
+coordinates.
 """
 
 from __future__ import annotations
@@ -33,10 +33,9 @@ from playground.toy.network import PointMLP
 from playground.toy.snapshot import Snapshot
 from playground.toy.user_points import MAX_CLASSES, cloud_from_points
 
-BOX_MARGIN = 0.1  # x̂0 may leave the data's bounding box by this share of its size, and no further
+BOX_MARGIN = 0.1  # x̂0 may leave the data's bounding box by at most this share of its size
 FORMAT = "diffusion-playground/toy/1"
 MAX_STEP = 10**9  # of a file's experiment
-SCHEDULE_KNOBS = ("schedule", "timesteps", "beta_start", "beta_end", "rescale_betas_zero_snr", "custom_schedule")
 RESTARTS = ("dataset", "points", "n_points", "seed", "conditional", "network", "training.prediction")
 
 
@@ -48,18 +47,18 @@ class ToyLab:
 
     def __init__(self, config: ToyConfig | None = None) -> None:
         self._lock = threading.RLock()
-        self.run = 0  # counts restarts, so that a picture of the last experiment is not taken for one of this
+        self.run = 0  # counts restarts, so that a frame of the last experiment is not taken for one of this
         self.restart(config or ToyConfig())
 
     # --- the experiment ------------------------------------------------------------------------------------------
 
     def restart(self, config: ToyConfig) -> None:
-        """A new experiment from step 0. When `config` cannot be run, the old one stays untouched."""
+        """A new experiment from step 0. When `config` cannot be run, the old one is left as it is."""
         cloud = config.make_cloud()
         _check_classes(config, cloud)
         with self._lock:
             self.config, self.cloud = config, cloud
-            self.schedule = config.make_schedule()
+            self.schedule = config.schedule.make()
             self.mean = cloud.points.mean(0)  # (2,)
             self.std = (cloud.points - self.mean).square().mean().sqrt()  # one scale for both axes keeps the shape
             self.standard = standard = (cloud.points - self.mean) / self.std
@@ -95,14 +94,14 @@ class ToyLab:
                 self.restart(config)
                 return "restart"
             _check_classes(config, self.cloud)
-            if any(_differ(name, config, self.config) for name in SCHEDULE_KNOBS):
-                self.schedule, self._floors = config.make_schedule(), {}
+            if config.schedule != self.config.schedule:
+                self.schedule, self._floors = config.schedule.make(), {}
             self.config = config
             self.trainer.config, self.trainer.schedule = config.training, self.schedule
             return "live"
 
     def take_over(self, other: ToyLab) -> None:
-        """Become `other`, as it is, under this lab's lock and count of runs."""
+        """Become the lab `other`, but keep this lab's lock and count of runs."""
         with self._lock:
             run = self.run
             self.__dict__.update({k: v for k, v in other.__dict__.items() if k != "_lock"})
@@ -114,9 +113,9 @@ class ToyLab:
         return self.trainer.step_count
 
     def train(self, steps: int | None = None) -> Iterator[TrainStep]:
-        """`steps` more steps of Algorithm 1, or as many as are pulled: stop pulling to pause, pull again to go on.
+        """`steps` more steps of Algorithm 1, or as many as are asked for: stop iterating to pause, go on to continue.
 
-        Raises Diverged; then `rewind` leads back.
+        Raises Diverged; `rewind` undoes it.
         """
         with self._lock:
             self.trainer.planned_steps = None if steps is None else self.step + steps
@@ -131,7 +130,7 @@ class ToyLab:
     # --- the timeline --------------------------------------------------------------------------------------------
 
     def keep(self) -> None:
-        """Put this very step on the timeline."""
+        """Put the current step on the timeline."""
         with self._lock:
             self.timeline.keep()
 
@@ -143,7 +142,7 @@ class ToyLab:
     # --- keeping it ----------------------------------------------------------------------------------------------
 
     def to_bytes(self) -> bytes:
-        """The whole experiment as a safetensors file: config, own points, weights, average, optimiser, random state."""
+        """The experiment as a safetensors file: config, user points, weights, average, optimiser, random state."""
         with self._lock:
             tensors, rest = flatten(self.trainer.state_dict())
             config = self.config
@@ -162,7 +161,7 @@ class ToyLab:
             raise LabError(str(error)) from error
         points: Any = tensors.get("points")
         if points is not None:
-            points = _own_cloud(points, tensors.get("labels"), rest.get("classes"))
+            points = _user_cloud(points, tensors.get("labels"), rest.get("classes"))
         lab = cls(ToyConfig.from_dict(config, points))
         lab._restore(tensors, rest)
         return lab
@@ -189,10 +188,10 @@ class ToyLab:
             raise LabError("This experiment's weights do not fit the network in its configuration.") from error
         self.timeline = Timeline(self.trainer, SETTINGS.timeline_bytes)
 
-    # --- looking: all of it at one moment, whatever other threads turn meanwhile ----------------------------------
+    # --- looking: all of it at one moment, whatever other threads change meanwhile --------------------------------
 
     def now(self) -> Snapshot:
-        """Everything as it stands: what is asked of a snapshot is of one and the same experiment."""
+        """The lab at this moment: all that is asked of a snapshot is about one and the same experiment."""
         with self._lock:
             trainer = self.trainer
             return Snapshot(
@@ -224,8 +223,8 @@ class ToyLab:
         return self.now().quality(n, seed=seed, **knobs)
 
 
-def _own_cloud(points: Tensor, labels: Tensor | None, classes: Any) -> Cloud:
-    """One's own points out of a file, checked like an upload. Raises DataError, LabError."""
+def _user_cloud(points: Tensor, labels: Tensor | None, classes: Any) -> Cloud:
+    """The visitor's own points from a file, checked like an upload. Raises DataError, LabError."""
     if points.dtype != torch.float32:
         raise LabError("This experiment's points are not of the kind that this playground saves.")
     cloud = cloud_from_points(points.numpy())

@@ -1,7 +1,7 @@
-"""Training as it is watched: a generator of Frames, paced for eyes rather than for speed.
+"""Training to be watched: a generator of Frames, paced for the eye rather than for speed.
 
-Two clocks stay apart. Training runs as fast as it can, or as slowly as asked; frames leave at most so many a second,
-and so seldom that drawing them never takes more than a set share of the time.
+Training and drawing have clocks of their own. Training runs as fast as it can, or as slowly as asked. Frames come at a
+limited rate, and less often where drawing them would take more than a set share of the time.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from playground.toy.config import ToyConfig
 from playground.toy.lab import ToyLab
 from playground.toy.snapshot import LossByTimestep, Snapshot
 
-START_SEED = 20_200_626  # one noise for all frames, so that points glide rather than jump; another than any data's
+START_SEED = 20_200_626  # the same noise for all frames, so that points glide; no data set is drawn from this seed
 FIELD_GRID = 19
 FIELD_LEVELS = 16
 PATH_POINTS = 500
 PATH_STATES = 40
 LOSS_POINTS = 128  # at each of the 20 timesteps: the exact floor of that many takes a fifth of a second
-LIVE_PROJECTIONS = 64  # directions of the sliced distance while training: an eighth of the cost of the 500 elsewhere
+LIVE_PROJECTIONS = 64  # directions of the sliced distance while training: an eighth of the cost of the usual 500
 REFERENCES = 3
 DISTANCE_SECONDS = 0.5
-GENTLE = 1.25  # "auto" speed: no frame is further than this factor from the one before, so that nobody misses the start
-NAP_SECONDS = 0.05  # in slow motion: how long Pause may wait
+GENTLE = 1.25  # "auto" speed: a frame at least every 1.25-fold steps, so that nobody misses the start
+NAP_SECONDS = 0.05  # in slow motion: the longest that Pause has to wait
 
 
 @dataclass(frozen=True)
 class Study:
-    """What scrubbing and the closer looks need. Path (K+1, M, 2) in the data's coordinates; fields (L, G², 2)."""
+    """What scrubbing and the charts need: a path (K+1, M, 2) in the data's coordinates, score fields (L, G², 2)."""
 
     path_t: Tensor
     path_x: Tensor
@@ -52,8 +52,8 @@ class Study:
 
 @dataclass(frozen=True)
 class Frame:
-    """One look at the run. `losses`: (step, mean loss since the one before). `distance` and `floor`: sliced
-    Wasserstein-2 of the `x` (N, 2) to N fresh data points, and of data to data; None when not measured this time.
+    """The run at one moment. `losses`: (step, mean loss since the last entry). `distance`, `floor`: sliced
+    Wasserstein-2 of `x` (N, 2) to N fresh data points, and of data to data; None where not measured this time.
     """
 
     run: int  # which experiment of the lab this is; see ToyLab.run
@@ -66,22 +66,22 @@ class Frame:
     running: bool
     calls: int  # of the network, to draw `x`
     study: Study | None = None
-    note: str = ""  # why it stopped, where that needs words
+    note: str = ""  # why it stopped, where that is not obvious
 
 
 @dataclass
 class Control:
-    """The knobs of one run that others may turn while it goes: Pause, and the speed."""
+    """What other threads may change while a run goes on: Pause, and the speed."""
 
     paused: bool = False
     steps_per_second: float | None = None  # None: as fast as it can
-    gentle: bool = True  # at first slower than it could, so that one sees it learn
+    gentle: bool = True  # slower at first, so that one sees it learn
 
 
 @dataclass
 class DistanceMeter:
-    """Distance to fresh data with its floor, each a root mean square over several draws: one draw of a thousand points
-    is as far from the next as good samples are. The same draws serve as long as the data stay the same.
+    """Distance to fresh data with its floor, each a root mean square over several draws, as the distance to a single
+    draw of a thousand points varies too much. The draws are kept for as long as the data stay the same.
     """
 
     n: int
@@ -103,7 +103,7 @@ def _rms(values: list[float]) -> float:
 
 
 def warm_up() -> None:
-    """Import what takes seconds, torch's optimisers and diffusers' schedulers, before a visitor has to wait for it."""
+    """Import what takes seconds (torch's optimisers, diffusers' schedulers), so that no visitor waits for it."""
     lab = ToyLab(ToyConfig(n_points=100))
     next(lab.train(1))
     with COMPUTE_LOCK.work() as turn:
@@ -120,7 +120,7 @@ def _states(now: Snapshot, steps: int, settings: Settings, turn: Turn) -> list[S
 
 
 def study(now: Snapshot, states: list[SampleStep], turn: Turn, exact: bool = False) -> Study:
-    """The path `states`, the score field at some levels, the loss by timestep; all of one moment."""
+    """The path `states`, the score field at some levels and the loss by timestep, all of one moment."""
     kept = [states[k] for k in torch.linspace(0, len(states) - 1, min(len(states), PATH_STATES)).round().int().tolist()]
     levels = torch.linspace(0, len(now.schedule) - 1, FIELD_LEVELS).round().long()
 
@@ -145,7 +145,7 @@ def study(now: Snapshot, states: list[SampleStep], turn: Turn, exact: bool = Fal
 def look(
     lab: ToyLab, meter: DistanceMeter, turn: Turn, exact: bool = False, note: str = "", settings: Settings = SETTINGS
 ) -> Frame:
-    """A frame of a lab that stands still, with everything in it."""
+    """A frame of a lab that is not training, with its study."""
     now = lab.now()
     states = _states(now, settings.still_steps, settings, turn)
     distance, floor = meter.measure(now, states[-1].x)
@@ -165,21 +165,21 @@ def look(
 
 
 def live(
-    lab: ToyLab, control: Control, meter: DistanceMeter, settings: Settings = SETTINGS, turns: FairLock = COMPUTE_LOCK
+    lab: ToyLab, control: Control, meter: DistanceMeter, settings: Settings = SETTINGS, lock: FairLock = COMPUTE_LOCK
 ) -> Iterator[Frame]:
-    """Train until paused, diverged or at a limit, handing out Frames on the way and one with a Study at the end."""
-    clock, cpu = time.perf_counter, time.thread_time  # what work costs is told by cpu: wall time holds others' turns
+    """Train until paused, diverged or at a limit, yielding Frames on the way and one with a Study at the end."""
+    clock, cpu = time.perf_counter, time.thread_time  # costs are in CPU time: wall time includes other threads' turns
     began = started = clock()
     next_frame = next_distance = next_study = 0.0
     drawing = studying = since_study = 0.0  # cpu seconds
     pending: list[float] = []
     note, drawn, run = "", lab.step, lab.run
-    with turns.work() as turn:
+    with lock.work() as turn:
         mark = cpu()
         try:
             for step in lab.train():
                 turn.share()
-                if lab.run != run:  # another experiment by now: these losses are not its own
+                if lab.run != run:  # the experiment was replaced: these losses belong to the old one
                     run, pending, drawn = lab.run, [], 0
                 pending.append(step.loss)
                 wait = control.gentle and step.step >= GENTLE * drawn + 1
@@ -201,7 +201,7 @@ def live(
                         next_study = now + settings.study_seconds
                     losses = [(step.step, sum(pending) / len(pending))]
                     rate = len(pending) / (now - began)
-                    if seen.run == run == lab.run:  # else the experiment was exchanged meanwhile
+                    if seen.run == run == lab.run:  # else the experiment was replaced meanwhile
                         frame = Frame(
                             run, step.step, states[-1].x, losses, rate, distance, floor, True, states[-1].calls, looked
                         )
@@ -223,7 +223,7 @@ def live(
                     break
             lab.keep()
         except Diverged as error:
-            note = str(error)  # and nothing is kept: the timeline ends before it went wrong
+            note = str(error)  # no checkpoint: the timeline ends before it went wrong
         losses = [(lab.step, sum(pending) / len(pending))] if pending and lab.run == run else []
         last = dataclasses.replace(look(lab, meter, turn, note=note, settings=settings), losses=losses)
     yield last

@@ -24,12 +24,12 @@ LOG_RATIO_RANGE = 8.0  # ln(σ/α) beyond ±8 is all signal or all noise
 
 
 class NetworkError(Refusal):
-    """No such network; the message says which knob to turn."""
+    """There is no such network; the message says which knob to turn."""
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The perceptron's shape. The defaults are the Fast recipe's; minidiffusion's is 256 wide, ReLU, "append", none."""
+    """The perceptron's shape. The defaults are the Fast recipe's; minidiffusion has width 256, ReLU, "append", 0."""
 
     width: int = 64
     depth: int = 3  # hidden layers
@@ -51,7 +51,7 @@ class NetworkConfig:
 
 
 class PointMLP(nn.Module):
-    """x_t (N, 2), its noise level and perhaps a class → a prediction (N, 2).
+    """(x_t, noise level, optional class) → prediction (N, 2).
 
     The level comes as (α, σ), never as an integer t, so the same weights serve every schedule and sampler.
     """
@@ -67,10 +67,10 @@ class PointMLP(nn.Module):
         self.register_buffer("frequencies", frequencies)
         self.register_buffer("damping", frequencies.square().sum(0) / 2)
         level_size = 2 * TIME_FREQUENCIES if config.time_embedding == "sinusoidal" else 1
-        # skip_init: nn's own first weights would come from the generator that all of torch shares.
+        # skip_init: by default nn draws initial weights from torch's global generator.
         self.point = skip_init(nn.Linear, 2 + 2 * config.fourier_features, config.width)
         self.level = skip_init(nn.Linear, level_size, config.width, bias=False)
-        rows = classes + 1  # the last is for class unknown
+        rows = classes + 1  # the last one stands for an unknown class
         self.label = skip_init(nn.Embedding, rows, config.width) if classes else None
         hidden = [skip_init(nn.Linear, config.width, config.width) for _ in range(config.depth - 1)]
         self.hidden = nn.ModuleList(hidden)
@@ -79,7 +79,7 @@ class PointMLP(nn.Module):
         self._initialise(rng)
 
     def _initialise(self, rng: torch.Generator) -> None:
-        """torch's own defaults, but from this seed; the output starts at 0, the mean of every target."""
+        """torch's default initialisation, from this seed; the output starts at 0, the mean of every target."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 bound = 1 / math.sqrt(module.in_features)
@@ -105,7 +105,7 @@ class PointMLP(nn.Module):
 
     def _features(self, x: Tensor, sigma: Tensor) -> Tensor:
         """x and sin, cos of w·x (Tancik et al. 2020). Under noise σ, E sin w·(αx_0 + σε) = e^{-|w|²σ²/2} sin αw·x_0:
-        scaled by that factor a feature fades when the noise hides it, rather than feed the network more noise.
+        scaled by that factor, a feature fades where noise drowns it, instead of feeding noise to the network.
         """
         if not self.config.fourier_features:
             return x

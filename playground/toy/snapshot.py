@@ -1,7 +1,7 @@
-"""A lab as it stands at one moment, and everything that can be asked of it. Nothing here changes anything.
+"""A lab at one moment, and all that can be asked of it: samples, score, loss, quality. Nothing here changes the lab.
 
-The network lives in standardised coordinates (mean 0, one common scale of variance 1); what is handed out is in the
-data's own.
+The network works in standardised coordinates (mean 0, one common scale of variance 1); results are in the data's
+coordinates.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from playground.diffusion import metrics
 from playground.diffusion.exact import ExactDenoiser
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.prediction import error_in_x0, target, to_eps
 from playground.diffusion.sampling import (
     Denoiser,
@@ -28,7 +29,6 @@ from playground.diffusion.sampling import (
     sample,
     start_noise,
 )
-from playground.diffusion.schedules import NoiseSchedule
 from playground.settings import SETTINGS
 from playground.toy.config import LabError, ToyConfig
 from playground.toy.data import Cloud, make_cloud
@@ -46,7 +46,7 @@ class LossByTimestep:
 @dataclass(frozen=True, eq=False)
 class Snapshot:
     """Made by `ToyLab.now`. `network`: the averaged weights; `x0` (N, 2): the training points, standardised, and
-    `labels` (N,) where the network was taught them; `box`: how far x̂0 may go, (2,) and (2,).
+    `labels` (N,) where the network was taught them; `box`: the corners (2,), (2,) of where x̂0 may lie.
     """
 
     run: int
@@ -68,7 +68,7 @@ class Snapshot:
     def denoiser(self, labels: Tensor | None = None, guidance_scale: float = 1.0) -> Denoiser:
         """The network: (x, α, σ) → x̂0 in standardised coordinates, never outside the data's box.
 
-        Unbounded, one sample in thousands leaves for infinity. `labels` (N,): the class of each row.
+        Without the box, one sample in thousands would run off to infinity. `labels` (N,): the class of each row.
         """
         prediction = self.config.training.prediction
         return network_denoiser(self.network, prediction, labels, guidance_scale, *self.box)
@@ -101,11 +101,11 @@ class Snapshot:
             yield dataclasses.replace(step, x=step.x * self.std + self.mean, x0=step.x0 * self.std + self.mean)
 
     def sample(self, n: int, **arguments: Any) -> SamplePath:
-        """`n` samples and the way there. Knobs: sampler, steps, spacing, eta, variance …, as in SamplingConfig.
+        """`n` samples and their paths. Knobs: sampler, steps, spacing, eta, variance …, as in SamplingConfig.
 
-        `seed` fixes start noise and everything random after; `labels` is one class, or one per sample; None draws them
-        as often as in the data. `guidance_scale` s: 1 is none; the paper's w is s - 1. `exact=True` takes the
-        closed-form denoiser of the training points in the network's place.
+        `seed` fixes the start noise and all later noise. `labels` is one class, or one per sample; None draws classes
+        as often as they occur in the data. `guidance_scale` s: 1 is none; the paper's w is s - 1. `exact=True` replaces
+        the network by the closed-form denoiser of the training points.
         """
         knobs = {k: v for k, v in arguments.items() if k in SAMPLING_KNOBS}
         config = dataclasses.replace(self.config.sampling, **knobs)
@@ -148,7 +148,7 @@ class Snapshot:
         return float(centre[0]), float(centre[1]), float(torch.maximum(1.12 * reach, 2.1 * self.std))
 
     def learned_fields(self, timesteps: list[int], grid: int = 21) -> Iterator[Tensor]:
-        """(grid², 2) for each timestep: σ_t times the learned score on the lattice, of the class asked for if one is.
+        """(grid², 2) for each timestep: σ_t times the learned score on the lattice, for the class to draw, if any.
 
         It says where a noisy point is pulled, in units of the noise.
         """
@@ -156,7 +156,7 @@ class Snapshot:
         return self._fields(self.denoiser(labels, self.config.guidance_scale), timesteps, grid)
 
     def exact_fields(self, timesteps: list[int], grid: int = 21) -> Iterator[Tensor]:
-        """(grid², 2) for each timestep: σ_t times the exact score of the training points, as `learned_fields`."""
+        """(grid², 2) for each timestep: σ_t times the exact score of the training points, as in `learned_fields`."""
         labels = self._asked_class(grid**2)
         return self._fields(self._exactly(labels, self.config.guidance_scale), timesteps, grid)
 
@@ -165,7 +165,7 @@ class Snapshot:
 
     @torch.no_grad()
     def _fields(self, denoise: Denoiser, timesteps: list[int], grid: int) -> Iterator[Tensor]:
-        """σ ∇ log p_t(x) = (α x̂0 - x)/σ = -ε̂ (Tweedie's formula) at the lattice, read on the schedule's own scale."""
+        """σ ∇ log p_t(x) = (α x̂0 - x)/σ = -ε̂ (Tweedie's formula) on the lattice, at the schedule's own scale."""
         lattice = (self.lattice(grid) - self.mean) / self.std
         for t in timesteps:
             alpha, sigma = self._level(t)
@@ -191,9 +191,9 @@ class Snapshot:
         """The loss at `bins` timesteps over `n` training points each, and its irreducible part.
 
         Even the best network errs: many x0 lead to the same x_t. The expected squared error is that of the exact
-        denoiser, the floor, plus the network's squared distance from it (the two are orthogonal); taken so, the same
-        few draws show the difference instead of their own noise. The floor is that of the finite training set, which
-        only a network that memorises it could reach at small t.
+        denoiser, the floor, plus the network's squared distance from it (the two are orthogonal). Computed this way, a
+        few draws suffice to show the difference. The floor is that of the finite training set, which at small t only a
+        network that memorises it could reach.
         """
         t = torch.linspace(0, len(self.schedule) - 1, bins).round().long()  # (B,)
         floor, best = self._floor(n, bins)
@@ -203,7 +203,7 @@ class Snapshot:
 
     @torch.no_grad()
     def _floor(self, n: int, bins: int) -> tuple[Tensor, Tensor]:
-        """(bins,) the floor and (bins * n, 2) the best predictions for the same draws, worked out once and kept: they
+        """(bins,) the floor and (bins * n, 2) the best predictions for the same draws. Computed once and kept, as they
         depend on data, schedule and kind of prediction alone.
         """
         if (n, bins) not in self.floors:
@@ -219,7 +219,7 @@ class Snapshot:
         return self.floors[n, bins]
 
     def _probe(self, t: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-        """The same n points and noises at each of the timesteps `t`: α, σ (B*n, 1), x0, ε (B*n, 2), labels."""
+        """The same n points and noise at each of the timesteps `t`: α, σ (B*n, 1), x0, ε (B*n, 2), labels."""
         rng = torch.Generator().manual_seed(self.config.seed)
         index = torch.randint(len(self.x0), (n,), generator=rng).repeat(len(t))
         eps = torch.randn(n, 2, generator=rng).repeat(len(t), 1)
@@ -228,7 +228,7 @@ class Snapshot:
         return alpha_cumprod.sqrt().float(), (1 - alpha_cumprod).sqrt().float(), self.x0[index], eps, labels
 
     def fresh(self, n: int, seed: int) -> Tensor:
-        """(n, 2) data that training did not see; of one's own points a draw with replacement."""
+        """(n, 2) data that training did not see; of the visitor's own points a draw with replacement."""
         if self.config.points is None:
             return make_cloud(self.config.dataset, n, (self.config.seed + 1 + seed) % 2**32).points
         rng = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Drawn lines as point clouds: the dinosaur's and the visitor's own."""
+"""Drawn lines as point clouds: the dinosaur and the visitor's drawings."""
 
 import math
 from itertools import groupby
@@ -26,7 +26,7 @@ def to_segments(strokes: list[list[tuple[float, float]]]) -> Tensor:
 def clip(segments: Tensor) -> Tensor:
     """The parts (k, 2, 2) of the segments that lie in the canvas (Liang & Barsky 1984)."""
     start, along = segments[:, 0], segments[:, 1] - segments[:, 0]  # (m, 2)
-    # Where along each segment the two lines of each axis are crossed. 0/0: it runs on the line, so never.
+    # Where each segment crosses the two lines of each axis. 0/0 is a segment on the line itself: it never crosses.
     low = torch.nan_to_num((-CANVAS - start) / along, nan=-math.inf)
     high = torch.nan_to_num((CANVAS - start) / along, nan=math.inf)
     enter = torch.minimum(low, high).amax(dim=1).clamp(min=0)  # (m,)
@@ -51,8 +51,8 @@ def near_segments(points: Tensor, segments: Tensor, radius: float) -> Tensor:
     dx, dy = along.T.contiguous()
     length2 = along.square().sum(dim=1).clamp(min=1e-12)
     near = []
-    # (k, m) is kept small enough for the cache, and for torch not to start threads: ten times as fast
-    # on two busy cores.
+    # (k, m) stays small enough for the cache, and too small for torch to start threads: ten times as fast on two
+    # busy cores.
     for part in points.split(max(1, 30_000 // len(segments))):
         x, y = part[:, :1] - start[:, 0], part[:, 1:] - start[:, 1]
         t = ((x * dx + y * dy) / length2).clamp(0, 1)  # the nearest place along each segment

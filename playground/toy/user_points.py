@@ -1,4 +1,4 @@
-"""The visitor's own data: a drawing, a table, a file. All of it comes from strangers."""
+"""The visitor's own data: a drawing, a table, a file. None of it can be trusted."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -16,14 +16,14 @@ from playground.toy.strokes import CANVAS, brush, clip, near_segments, to_segmen
 MAX_CLASSES = 16
 MAX_STROKES = 200
 MAX_VERTICES = 20_000
-MAX_COORDINATE = 1e6  # float64 still tells apart points 1e-9 away from each other there
+MAX_COORDINATE = 1e6  # at this size float64 still resolves 1e-9
 MIN_EXTENT = 1e-5  # about a hundred float32 steps near 1
 
 # ---- Drawings
 
 
 def _checked_strokes(strokes: object) -> list[list[tuple[float, float]]]:
-    # The strokes are a stranger's JSON. NaN fails every comparison, and an int of any size can be compared.
+    # The strokes are untrusted JSON. NaN fails every comparison, and an int of any size can be compared.
     if not isinstance(strokes, list) or not all(isinstance(stroke, list) for stroke in strokes):
         raise DataError("A drawing is a list of strokes, each a list of [x, y] pairs. Clear it and draw again.")
     if len(strokes) > MAX_STROKES or sum(map(len, strokes)) > MAX_VERTICES:
@@ -42,7 +42,7 @@ def _checked_strokes(strokes: object) -> list[list[tuple[float, float]]]:
 def cloud_from_strokes(strokes: object, n: int = 5000, width: float = 0.06, seed: int = 0) -> Cloud:
     """n points uniform along the strokes' length, in a disc-shaped brush of diameter `width`.
 
-    `strokes`: lists of [x, y] pairs; one pair alone is a dot; what is outside [-1.5, 1.5]² is cut off.
+    `strokes`: lists of [x, y] pairs; a single pair is a dot; what lies outside [-1.5, 1.5]² is cut off.
     The support is the brush's path. Raises DataError.
     """
     check_count(n, MAX_POINTS)
@@ -58,9 +58,9 @@ def cloud_from_strokes(strokes: object, n: int = 5000, width: float = 0.06, seed
 
 
 def cloud_from_points(array: object, name: str = "your own", max_points: int = 25_000) -> Cloud:
-    """A cloud from all that NumPy reads as (n, 2) real numbers. Raises DataError.
+    """A cloud from anything that NumPy reads as (n, 2) real numbers. Raises DataError.
 
-    More than `max_points` are thinned at random; unless all are within [-1.5, 1.5]², they are shifted and
+    Of more than `max_points`, that many are kept at random. Unless all lie within [-1.5, 1.5]², they are shifted and
     scaled to fit [-1, 1]². The note says what was done.
     """
     try:
@@ -75,7 +75,7 @@ def cloud_from_points(array: object, name: str = "your own", max_points: int = 2
 
 
 def _to_cloud(table: np.ndarray, name: str, max_points: int, place: Callable[[int], str]) -> Cloud:
-    """A cloud from x, y and perhaps a label in columns. `place` tells the visitor where to find a row."""
+    """A cloud from x, y and perhaps a label in columns. `place` describes to the visitor where a row is."""
     if len(table) < 2:
         raise DataError(f"There {'is only 1 point' if len(table) else 'are no points'}. Give at least 2.")
     with np.errstate(over="ignore"):  # a longdouble beyond float64 becomes infinite, refused below
@@ -141,9 +141,9 @@ def _read_npy(data: bytes) -> np.ndarray:
         # Version 3 is for structured types, which are refused anyway.
         headers = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
         shape, _, dtype = headers[npy_format.read_magic(file)](file)
-    except Exception as error:  # the header is a Python literal: a hostile one fails in any of a dozen ways
+    except Exception as error:  # the header is a Python literal: a malicious one can fail in a dozen ways
         raise DataError("The NumPy file's header cannot be read. Save it again with numpy.save.") from error
-    # Nothing is allocated, and no pickle opened, before the header agrees with the bytes that are there.
+    # Nothing is allocated and no pickle opened until the header is known to agree with the file's size.
     if dtype.kind not in "fiu":
         raise DataError(f"The NumPy file holds {dtype.name} values. Save an array of floats or integers.")
     if len(shape) != 2 or type(shape[0]) is not int or shape[1] not in (2, 3):  # NumPy lets True pass for 1
@@ -169,7 +169,7 @@ def _read_csv(data: bytes) -> tuple[np.ndarray, list[int]]:
     numbers: list[int] = []
     for number, line in lines:
         row = [_number(cell) for cell in line.split(delimiter)]
-        # A first line with letters and not one number is the header; "0,5;1,5" is a fault to report.
+        # A first line with letters and no number is the header; "0,5;1,5" is an error to report.
         if number == lines[0][0] and row == [None] * len(row) and any(map(str.isalpha, line)):
             continue
         if len(row) not in (2, 3) or (rows and len(row) != len(rows[0])):

@@ -11,7 +11,7 @@ from tests.browser.toy_page import WAIT_MS, ToyPage
 
 CANVAS = "canvas[data-testid=schedules-live]"
 SIDE = 28  # pixels of a digit
-PANELS = ("alphas_cumprod", "sigma", "log_snr", "posterior_variance", "weight_noise", "density")
+PANELS = ("alphas_cumprod", "step_noise", "log_snr", "posterior_variance", "weight_noise", "density")
 
 
 class SchedulesPage(ToyPage):

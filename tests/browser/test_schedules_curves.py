@@ -29,7 +29,7 @@ def test_the_first_sight_moves_and_has_four_schedules(schedules: SchedulesPage) 
     schedules.hold()
 
 
-@pytest.mark.parametrize("curve", ["alphas_cumprod", "sigma", "log_snr", "weight_noise"])
+@pytest.mark.parametrize("curve", ["alphas_cumprod", "step_noise", "log_snr", "weight_noise"])
 def test_a_curve_is_what_the_lab_says(schedules: SchedulesPage, curve: str) -> None:
     for number, name in enumerate(("linear", "scaled_linear", "cosine", "karras")):
         x, y = schedules.line(curve, number)
@@ -72,7 +72,7 @@ def test_a_zoom_is_kept_over_updates_and_shared(schedules: SchedulesPage) -> Non
     schedules.still()
     zoomed = schedules.x_range("alphas_cumprod")
     assert 0 < zoomed[0] < zoomed[1] < 999
-    assert schedules.x_range("sigma") == pytest.approx(zoomed)
+    assert schedules.x_range("step_noise") == pytest.approx(zoomed)
     knob = schedules.knob(schedules.card("linear"), "beta_end")
     schedules.redrawn_by(lambda: knob.fill("0.02"))
     assert schedules.x_range("alphas_cumprod") == pytest.approx(zoomed)

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from playground.diffusion.exact import GaussianMixture
 from playground.diffusion.metrics import sliced_wasserstein
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.sampling import SAMPLERS, Denoiser, SampleStep, SamplingConfig, sample, start_noise
 from playground.diffusion.sampling_config import scheduled
-from playground.diffusion.schedules import NoiseSchedule
 
 
 def three_modes() -> GaussianMixture:

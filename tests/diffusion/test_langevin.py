@@ -12,13 +12,13 @@ from playground.diffusion.sampling import (
     sample,
     start_noise,
 )
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from tests.diffusion.mixture import MIXTURE, assert_is_mixture, modes, rng, states
 
 
 def test_annealed_langevin_is_algorithm_1() -> None:
     # Song & Ermon 2019, where x = x0 + σ ε: one x for all levels, ∇ log p = (x̂0 - x)/σ², step sizes ∝ σ².
-    schedule = make_schedule("karras", 50)
+    schedule = ScheduleConfig("karras", 50).make()
     ours = states(schedule, SamplingConfig("annealed_langevin", steps=8, langevin_inner=3, langevin_step=0.3))
     timesteps, noise = np.linspace(49, 0, 8).round().astype(int), rng(1)
     x = start_noise(16, 2, 0).double() / schedule.alphas[49]
@@ -35,7 +35,7 @@ def test_annealed_langevin_is_algorithm_1() -> None:
 
 def test_langevin_at_one_level_has_the_closed_form_of_its_bias() -> None:
     # One Gaussian: x ← (1 - hσ²/2v) x + √h σ ξ with v the variance of p_t, so the chain stands at v/(1 - hσ²/4v).
-    gaussian, schedule = GaussianMixture(torch.zeros(1, 2), 0.5, torch.ones(1)), make_schedule("flow", 100)
+    gaussian, schedule = GaussianMixture(torch.zeros(1, 2), 0.5, torch.ones(1)), ScheduleConfig("flow", 100).make()
     for step in (0.05, 0.5, 1.5):
         config = SamplingConfig("langevin", steps=400 if step < 0.1 else 100, langevin_step=step, langevin_t=0.6)
         last = states(schedule, config, n=8000, denoise=gaussian)[-1]
@@ -47,7 +47,7 @@ def test_langevin_at_one_level_has_the_closed_form_of_its_bias() -> None:
 
 def test_langevin_keeps_noised_data_noised_data() -> None:
     n, share = 2000, 0.4
-    schedule, t = make_schedule("karras", 1000), round(share * 999)
+    schedule, t = ScheduleConfig("karras", 1000).make(), round(share * 999)
 
     def noised(seed: int) -> Tensor:
         eps = torch.randn(n, 2, generator=rng(1000 + seed))
@@ -73,7 +73,7 @@ def test_langevin_keeps_noised_data_noised_data() -> None:
 @pytest.mark.parametrize("name", ["karras", "linear", "flow"])
 def test_annealed_langevin_gets_closer_with_more_levels(name: str) -> None:
     # What is left is noise of the levels above, which a level has inner · step/2 relaxation times to forget.
-    schedule = make_schedule(name, 1000)
+    schedule = ScheduleConfig(name, 1000).make()
 
     def spread(levels: int, inner: int = 5, step: float = 0.2) -> float:
         """How far off the modes' std is, in shares of it."""
@@ -90,4 +90,4 @@ def test_annealed_langevin_gets_closer_with_more_levels(name: str) -> None:
 
 def test_annealed_langevin_reproduces_the_mixture() -> None:
     config = SamplingConfig("annealed_langevin", steps=500, langevin_inner=5, langevin_step=0.2)
-    assert_is_mixture(states(make_schedule("karras", 1000), config, n=1000)[-1].x, bias=0.05)
+    assert_is_mixture(states(ScheduleConfig("karras", 1000).make(), config, n=1000)[-1].x, bias=0.05)

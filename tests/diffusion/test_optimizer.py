@@ -1,4 +1,4 @@
-"""The optimiser against torch's own on weights laid out as torch makes them; its state in memory and in a file."""
+"""The optimiser against torch's, on weights in torch's default layout; its state in memory and in a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from playground.diffusion.optimizer import MUON_RATE, OPTIMIZERS, Optimizer, OptimizerName, as_matrix
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import Trainer, TrainingConfig
 from playground.storage import decode, encode, flatten, unflatten
 
@@ -173,7 +173,7 @@ def test_a_trainer_continues_to_the_bit_from_a_file(name: OptimizerName, taken_a
     def trainer(seed: int) -> Trainer:
         images = torch.randn(64, 4, 8, 8, generator=torch.Generator().manual_seed(0))
         config = TrainingConfig(batch_size=8, optimizer=name, learning_rate=3e-3, weight_decay=0.01, max_grad_norm=1.0)
-        return Trainer(Convolutions(seed), images, make_schedule("cosine", 100), config, seed)
+        return Trainer(Convolutions(seed), images, ScheduleConfig("cosine", 100).make(), config, seed)
 
     original = trainer(seed=0)
     list(original.steps(taken_at))

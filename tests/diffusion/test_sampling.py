@@ -13,7 +13,7 @@ from playground.diffusion.exact import GaussianMixture
 from playground.diffusion.prediction import to_eps
 from playground.diffusion.sampling import SAMPLERS, SamplingConfig, start_noise
 from playground.diffusion.sampling_config import scheduled
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from tests.diffusion.mixture import MIXTURE, rng, states, steps_for
 
 # Against diffusers, step by step, and against the papers
@@ -22,7 +22,7 @@ from tests.diffusion.mixture import MIXTURE, rng, states, steps_for
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("name", ["karras", "linear", "cosine", "flow"])
 def test_ddim_is_diffusers_and_equation_12(name: str, eta: float) -> None:
-    schedule = make_schedule(name, 100)
+    schedule = ScheduleConfig(name, 100).make()
     ours = states(schedule, SamplingConfig("ddim", steps=20, eta=eta))
     # diffusers with ε, where ours speaks v.
     theirs: Any = DDIMScheduler(
@@ -57,7 +57,7 @@ def test_ddim_is_diffusers_and_equation_12(name: str, eta: float) -> None:
 @pytest.mark.parametrize("steps", [20, 100])
 @pytest.mark.parametrize("name", ["karras", "linear", "flow"])
 def test_ddpm_is_diffusers_and_equation_7(name: str, steps: int, variance: str) -> None:
-    schedule, stride = make_schedule(name, 100), 100 // steps
+    schedule, stride = ScheduleConfig(name, 100).make(), 100 // steps
     ours = states(schedule, SamplingConfig("ddpm", steps=steps, variance=variance))
     theirs: Any = DDPMScheduler(
         100,
@@ -93,14 +93,14 @@ def test_ddpm_is_diffusers_and_equation_7(name: str, steps: int, variance: str) 
 @pytest.mark.parametrize("steps", [20, 50, 100])
 def test_ddpm_adds_no_noise_in_its_last_step(steps: int) -> None:
     # Ho et al. 2020, algorithm 2: z = 0 at t = 1. The result is the mean of equation 7 at ᾱ_{t-1} = 1, x̂0 itself.
-    path = states(make_schedule("linear", 100), SamplingConfig("ddpm", steps=steps, variance="fixed_large"))
+    path = states(ScheduleConfig("linear", 100).make(), SamplingConfig("ddpm", steps=steps, variance="fixed_large"))
     torch.testing.assert_close(path[-1].x, path[-2].x0, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["karras", "cosine"])
 def test_euler_is_the_ode_step(name: str) -> None:
     # Karras et al. 2022, equation 1 at s = 1: in x/α, dx/dσ = (x - x̂0)/σ. Linspace at K = T takes every timestep.
-    schedule = make_schedule(name, 30)
+    schedule = ScheduleConfig(name, 30).make()
     ours = states(schedule, SamplingConfig("euler", steps=30))
     ratios = [*(schedule.sigmas / schedule.alphas).flip(0).tolist(), 0.0]
     x = math.sqrt(1 + ratios[0] ** 2) * start_noise(16, 2, 0).double()  # of unit variance at α² + σ² = 1
@@ -119,7 +119,7 @@ def test_euler_is_the_ode_step(name: str) -> None:
 def test_the_order_of_a_sampler(sampler: str) -> None:
     # The reference, 1,000 steps of second order, is a thousand times closer than any; it begins and ends where this
     # sampler does: with or without the table's least noise. All K divide T. Slopes are local: K from 20 on.
-    schedule, row = make_schedule("karras", 1000), SAMPLERS[sampler]
+    schedule, row = ScheduleConfig("karras", 1000).make(), SAMPLERS[sampler]
     reference = sampler if row.order == 2 else "heun" if "linspace" in row.spacings[0] else "dpm++"
     truth = steps_for(schedule, reference, 1000)[-1].x
     counts = [20, 40, 50, 100, 200]
@@ -132,7 +132,7 @@ def test_the_order_of_a_sampler(sampler: str) -> None:
 def test_ten_steps_of_second_order_are_no_worse_than_of_first(sampler: str) -> None:
     # At the default spacing. DDIM's root mean square is 0.14 here, DPM++'s 0.10; or 0.57 when the last timestep but
     # one has to be t = 0, for that jump is more than a third of all ln σ/α.
-    schedule = make_schedule("linear", 1000)
+    schedule = ScheduleConfig("linear", 1000).make()
     truth = steps_for(schedule, "ddim", 1000)[-1].x
     first, second = ((steps_for(schedule, s, 10)[-1].x - truth).square().mean().sqrt() for s in ("ddim", sampler))
     assert second < first
@@ -142,7 +142,7 @@ def test_ten_steps_of_second_order_are_no_worse_than_of_first(sampler: str) -> N
 def test_one_gaussian_has_a_known_flow(sampler: str) -> None:
     # The ODE keeps x / std(p_t), so x_0 = s x_T / √(α² s² + σ²): no solver in the reference.
     gaussian = GaussianMixture(torch.zeros(1, 2), 0.5, torch.ones(1))
-    path = states(make_schedule("karras", 1000), SamplingConfig(sampler, steps=100), denoise=gaussian)
+    path = states(ScheduleConfig("karras", 1000).make(), SamplingConfig(sampler, steps=100), denoise=gaussian)
     first, last = path[0], path[-1]
     expected = 0.5 * first.x / math.sqrt(first.alpha**2 * 0.5**2 + first.sigma**2)
     torch.testing.assert_close(last.x, expected, rtol=0, atol=0.04 if SAMPLERS[sampler].order == 1 else 4e-3)

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from playground.diffusion.sampler import KARRAS_SPACING
 from playground.diffusion.sampling import SAMPLERS, Denoiser, SamplerError, SamplingConfig, sample, start_noise
-from playground.diffusion.schedules import SCHEDULES, make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedules import SCHEDULES
 from tests.diffusion.mixture import MIXTURE, rng, states
 
 
@@ -52,7 +53,7 @@ def test_the_contract_of_every_walk(which: tuple[str, str], name: str, zero_snr:
     timesteps = data.draw(st.integers(2, 100), label="T")
     steps = data.draw(st.integers(2, timesteps), label="K")
     zero_snr = zero_snr and SAMPLERS[sampler].zero_terminal_snr and spacing != KARRAS_SPACING
-    schedule, denoise = make_schedule(name, timesteps, rescale_betas_zero_snr=zero_snr), Counted()
+    schedule, denoise = ScheduleConfig(name, timesteps, rescale_betas_zero_snr=zero_snr).make(), Counted()
     config = SamplingConfig(sampler, steps=steps, spacing=spacing, langevin_inner=3)
     path = states(schedule, config, n=8, denoise=denoise)
     count = states_of(sampler, steps)
@@ -84,7 +85,7 @@ def test_the_contract_of_every_walk(which: tuple[str, str], name: str, zero_snr:
 @pytest.mark.parametrize("name", ["karras", "flow"])
 @pytest.mark.parametrize("sampler", [s for s in SAMPLERS if SAMPLERS[s].arrives])
 def test_the_first_state_is_the_start_noise(sampler: str, name: str) -> None:
-    schedule = make_schedule(name, 50)
+    schedule = ScheduleConfig(name, 50).make()
     spacing = "trailing" if "trailing" in SAMPLERS[sampler].spacings else "default"  # "leading" starts below T-1
     first = states(schedule, SamplingConfig(sampler, steps=10, spacing=spacing))[0]
     scale = float(schedule.scales[49])
@@ -96,7 +97,7 @@ def test_the_first_state_is_the_start_noise(sampler: str, name: str) -> None:
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_who_uses_the_generator(sampler: str) -> None:
-    schedule, noise = make_schedule("karras", 50), start_noise(16, 2, 0)
+    schedule, noise = ScheduleConfig("karras", 50).make(), start_noise(16, 2, 0)
     config = SamplingConfig(sampler, steps=10)
 
     def run(seed: int, elsewhere: int) -> Tensor:
@@ -108,7 +109,7 @@ def test_who_uses_the_generator(sampler: str) -> None:
 
 
 def test_ddim_is_stochastic_with_eta() -> None:
-    schedule, noise = make_schedule("karras", 50), start_noise(16, 2, 0)
+    schedule, noise = ScheduleConfig("karras", 50).make(), start_noise(16, 2, 0)
     config = SamplingConfig("ddim", steps=10, eta=1.0)
     one, same, other = (list(sample(MIXTURE, schedule, noise, config, rng(seed)))[-1].x for seed in (1, 1, 2))
     assert torch.equal(one, same)
@@ -133,7 +134,9 @@ def test_start_noise_is_normal() -> None:
 
 def test_no_gradient_is_kept() -> None:
     weight = torch.ones(1, requires_grad=True)
-    path = states(make_schedule("karras", 50), SamplingConfig(steps=5), denoise=lambda x, alpha, sigma: weight * x)
+    path = states(
+        ScheduleConfig("karras", 50).make(), SamplingConfig(steps=5), denoise=lambda x, alpha, sigma: weight * x
+    )
     assert not any(step.x.requires_grad or step.x0.requires_grad for step in path)
 
 
@@ -142,7 +145,7 @@ def test_no_gradient_is_kept() -> None:
 
 @pytest.mark.parametrize("sampler", [s for s in SAMPLERS if not SAMPLERS[s].zero_terminal_snr])
 def test_no_start_without_signal(sampler: str) -> None:
-    schedule = make_schedule("linear", 100, rescale_betas_zero_snr=True)
+    schedule = ScheduleConfig("linear", 100, rescale_betas_zero_snr=True).make()
     with pytest.raises(SamplerError, match=r"cannot start where no signal is left.*Choose"):
         states(schedule, SamplingConfig(sampler, steps=10, spacing="linspace"))
 
@@ -150,7 +153,7 @@ def test_no_start_without_signal(sampler: str) -> None:
 @pytest.mark.parametrize("sampler", [s for s in SAMPLERS if SAMPLERS[s].zero_terminal_snr])
 def test_karras_spacing_has_no_first_level_without_signal(sampler: str) -> None:
     if KARRAS_SPACING in SAMPLERS[sampler].spacings:
-        schedule = make_schedule("linear", 100, rescale_betas_zero_snr=True)
+        schedule = ScheduleConfig("linear", 100, rescale_betas_zero_snr=True).make()
         with pytest.raises(SamplerError, match="largest is infinite"):
             states(schedule, SamplingConfig(sampler, steps=10, spacing=KARRAS_SPACING))
 
@@ -158,7 +161,7 @@ def test_karras_spacing_has_no_first_level_without_signal(sampler: str) -> None:
 @pytest.mark.parametrize("sampler", [s for s in SAMPLERS if SAMPLERS[s].arrives])
 def test_more_steps_than_timesteps_are_refused(sampler: str) -> None:
     with pytest.raises(SamplerError, match="51 sampling steps do not fit into a schedule of T = 50"):
-        states(make_schedule("karras", 50), SamplingConfig(sampler, steps=51))
+        states(ScheduleConfig("karras", 50).make(), SamplingConfig(sampler, steps=51))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from torch import Tensor
 from playground.diffusion.diffusers_schedulers import level, scheduler_class, spaced_timesteps
 from playground.diffusion.exact import GaussianMixture
 from playground.diffusion.metrics import sliced_wasserstein
+from playground.diffusion.noise_schedule import NoiseSchedule
 from playground.diffusion.prediction import to_eps
 from playground.diffusion.sampler import KARRAS_SPACING, Sampler
 from playground.diffusion.sampling import (
@@ -26,7 +27,7 @@ from playground.diffusion.sampling import (
     start_noise,
 )
 from playground.diffusion.sampling_config import scheduled
-from playground.diffusion.schedules import NoiseSchedule, make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from tests.diffusion.mixture import MIXTURE, rng, states
 
 # Guidance
@@ -56,7 +57,7 @@ def test_guidance_scales_0_and_1() -> None:
 
 
 def test_guidance_leads_to_the_class() -> None:
-    schedule, config = make_schedule("karras", 1000), SamplingConfig(steps=50)
+    schedule, config = ScheduleConfig("karras", 1000).make(), SamplingConfig(steps=50)
     x = states(schedule, config, n=500, denoise=guide(conditional, MIXTURE, 3.0))[-1].x
     assert (torch.cdist(x.double(), MIXTURE.means).argmin(dim=1) == 0).all()
 
@@ -75,7 +76,7 @@ PLACES = [(name, spacing) for name, row in SAMPLERS.items() if row.arrives for s
 @pytest.mark.parametrize(("sampler", "spacing"), PLACES)
 def test_sampling_from_an_image_starts_inside_the_whole_run(sampler: str, spacing: str, name: str) -> None:
     """At the level at which a run from noise begins its last four of nine steps, on the schedule's own scale."""
-    schedule, n = make_schedule(name, 100), 6
+    schedule, n = ScheduleConfig(name, 100).make(), 6
     x0, eps = MIXTURE.sample(n, rng(3)).float(), start_noise(n, 2, 4)
     config = SamplingConfig(sampler, steps=9, spacing=spacing)
     steps = list(sample_from(x0, eps, 0.5, MIXTURE, schedule, config, generator=rng(1)))
@@ -99,7 +100,7 @@ def test_sampling_from_an_image_is_diffusers_image_to_image(sampler: str, spacin
     "leading" spacing. On a table that was cut at the start DEIS was .036 off.
     """
     row, T, K = SAMPLERS[sampler], 100, 20
-    schedule = make_schedule("scaled_linear", T)
+    schedule = ScheduleConfig("scaled_linear", T).make()
     x0, eps = MIXTURE.sample(8, rng(3)).float(), start_noise(8, 2, 4)
     config = SamplingConfig(sampler, steps=K, spacing=spacing)
     *_, ours = sample_from(x0, eps, strength, MIXTURE, schedule, config, generator=rng(1))
@@ -139,7 +140,7 @@ def whole_table(row: Sampler, schedule: NoiseSchedule, steps: int, spacing: str)
 
 
 def test_sampling_from_all_the_noise_of_an_image_is_sampling_from_what_it_became() -> None:
-    schedule, eps = make_schedule("cosine", 100), start_noise(8, 2, 0)
+    schedule, eps = ScheduleConfig("cosine", 100).make(), start_noise(8, 2, 0)
     x0 = MIXTURE.sample(8, rng(2)).float()
     config = SamplingConfig("ddim", steps=10)
     x = schedule.add_noise(x0, eps, torch.full((8,), 99))
@@ -152,7 +153,7 @@ def test_sampling_from_all_the_noise_of_an_image_is_sampling_from_what_it_became
 @pytest.mark.parametrize("sampler", [name for name in scheduled() if not SAMPLERS[name].forgotten])
 def test_the_less_noise_the_closer_to_the_image(sampler: str) -> None:
     """Meng et al. 2022, figure 3: faithful at one end, realistic at the other."""
-    schedule, x0 = make_schedule("karras", 200), MIXTURE.sample(400, rng(2)).float()
+    schedule, x0 = ScheduleConfig("karras", 200).make(), MIXTURE.sample(400, rng(2)).float()
     moved = []
     for strength in (0.05, 0.3, 0.65, 1.0):
         config = SamplingConfig(sampler, steps=20, spacing="trailing")
@@ -165,7 +166,7 @@ def test_the_less_noise_the_closer_to_the_image(sampler: str) -> None:
 
 @given(strength=st.floats(0.001, 1), steps=st.integers(2, 30))
 def test_an_image_walks_its_share_of_the_steps(strength: float, steps: int) -> None:
-    schedule, x0, config = make_schedule("cosine", 100), torch.zeros(2, 2), SamplingConfig("ddim", steps=steps)
+    schedule, x0, config = ScheduleConfig("cosine", 100).make(), torch.zeros(2, 2), SamplingConfig("ddim", steps=steps)
     run = sample_from(x0, start_noise(2, 2, 0), strength, MIXTURE, schedule, config)
     if walked := int(steps * strength):
         assert len(list(run)) == walked + 1
@@ -178,7 +179,7 @@ def test_what_goes_nowhere_leads_from_no_image() -> None:
     x0 = torch.zeros(2, 2)
     for name in [name for name, row in SAMPLERS.items() if not row.arrives]:
         with pytest.raises(SamplerError, match="stays where it is"):
-            next(sample_from(x0, x0, 0.5, MIXTURE, make_schedule("cosine", 100), SamplingConfig(name)))
+            next(sample_from(x0, x0, 0.5, MIXTURE, ScheduleConfig("cosine", 100).make(), SamplingConfig(name)))
 
 
 @given(st.floats(0, math.pi - 0.01), st.floats(0, 1), st.floats(0.1, 10))

@@ -11,8 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from playground.diffusion.noise_schedule import MAX_BETA, MIN_BETA, ScheduleError
 from playground.diffusion.schedule_config import KNOBS_OF, MAX_KNOTS, TITLES, ScheduleConfig, brought
-from playground.diffusion.schedules import MAX_BETA, MIN_BETA, SCHEDULES, ScheduleError, make_schedule
+from playground.diffusion.schedules import SCHEDULES
 
 LINE = ((0.0, 1.0), (1.0, 0.0))
 KNOTS: dict[str, Any] = {"drawn": LINE, "learned": ((0.0, 9.0), (0.3, 2.0), (1.0, -9.0))}
@@ -28,14 +29,14 @@ def test_every_schedule_has_a_title_and_knobs() -> None:
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_the_default_is_the_papers(name: str) -> None:
-    made, papers = ScheduleConfig(name, 200).make(), make_schedule(name, 200)
+    made, papers = ScheduleConfig(name, 200).make(), ScheduleConfig(name, 200).make()
     assert torch.equal(made.alphas, papers.alphas)
     assert torch.equal(made.sigmas, papers.sigmas)
 
 
 def test_knobs_are_passed_on_and_foreign_ones_are_not() -> None:
     made = ScheduleConfig("cosine", 100, True, s=0.1, beta_end=7.0, sigma_min=-1.0).make()
-    assert torch.equal(made.alphas, make_schedule("cosine", 100, rescale_betas_zero_snr=True, s=0.1).alphas)
+    assert torch.equal(made.alphas, ScheduleConfig("cosine", 100, rescale_betas_zero_snr=True, s=0.1).make().alphas)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

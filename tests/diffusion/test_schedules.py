@@ -11,14 +11,9 @@ from diffusers.schedulers import scheduling_ddim
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.diffusion.schedules import (
-    MAX_BETA,
-    MAX_TIMESTEPS,
-    SCHEDULES,
-    NoiseSchedule,
-    ScheduleError,
-    make_schedule,
-)
+from playground.diffusion.noise_schedule import MAX_BETA, MAX_TIMESTEPS, NoiseSchedule, ScheduleError
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedules import SCHEDULES
 
 NAMES = sorted(SCHEDULES)
 # Our name, diffusers' name, and the betas that both are given.
@@ -37,7 +32,7 @@ IN_DIFFUSERS = [
 @pytest.mark.parametrize("timesteps", [10, 50, 1000])
 @pytest.mark.parametrize(("ours", "theirs", "knobs"), IN_DIFFUSERS)
 def test_tables_are_diffusers(ours: str, theirs: str, knobs: dict[str, Any], timesteps: int) -> None:
-    schedule = make_schedule(ours, timesteps, **knobs)
+    schedule = ScheduleConfig(ours, timesteps, **knobs).make()
     reference: Any = DDPMScheduler(num_train_timesteps=timesteps, beta_schedule=theirs, **knobs)
     # Theirs are float32: a β rounds to 6e-8 of itself, but out of 1 - β; a product of T of them drifts by √T ulps.
     np.testing.assert_allclose(schedule.betas, reference.betas, rtol=1e-5, atol=2e-7)
@@ -47,10 +42,10 @@ def test_tables_are_diffusers(ours: str, theirs: str, knobs: dict[str, Any], tim
 @pytest.mark.parametrize("timesteps", [10, 50, 1000])
 @pytest.mark.parametrize(("ours", "theirs", "knobs"), IN_DIFFUSERS)
 def test_zero_terminal_snr_is_diffusers(ours: str, theirs: str, knobs: dict[str, Any], timesteps: int) -> None:
-    schedule = make_schedule(ours, timesteps, rescale_betas_zero_snr=True, **knobs)
+    schedule = ScheduleConfig(ours, timesteps, rescale_betas_zero_snr=True, **knobs).make()
     assert schedule.zero_terminal_snr
     assert schedule.alphas_cumprod[-1] == 0
-    plain = make_schedule(ours, timesteps, **knobs)
+    plain = ScheduleConfig(ours, timesteps, **knobs).make()
     # Fed with our float64 betas, their algorithm works in float64: what is left is rounding.
     betas = scheduling_ddim.rescale_zero_terminal_snr(plain.betas.clone())
     np.testing.assert_allclose(schedule.betas, betas, rtol=0, atol=1e-9)
@@ -67,26 +62,26 @@ def test_laplace_is_diffusers_squared(timesteps: int) -> None:
     reference: Any = DDPMScheduler(num_train_timesteps=2 * timesteps, beta_schedule="laplace")
     theirs = reference.alphas_cumprod[::2].double().numpy() ** 2
     # They divide by alpha_bar(0), and add 1e-6 within the logarithm: 0.1 % each, and T β in float32.
-    np.testing.assert_allclose(make_schedule("laplace", timesteps).alphas_cumprod, theirs, rtol=3e-3)
+    np.testing.assert_allclose(ScheduleConfig("laplace", timesteps).make().alphas_cumprod, theirs, rtol=3e-3)
 
 
 @pytest.mark.parametrize(("sigma_min", "sigma_max", "rho"), [(0.002, 80.0, 7.0), (0.004, 20.0, 3.0)])
 def test_karras_is_diffusers(sigma_min: float, sigma_max: float, rho: float) -> None:
     reference: Any = EulerDiscreteScheduler(sigma_min=sigma_min, sigma_max=sigma_max, use_karras_sigmas=True)
-    schedule = make_schedule("karras", 40, sigma_min=sigma_min, sigma_max=sigma_max, rho=7.0)
+    schedule = ScheduleConfig("karras", 40, sigma_min=sigma_min, sigma_max=sigma_max, rho=7.0).make()
     theirs = reference._convert_to_karras(np.array([sigma_max, sigma_min]), 40)
     np.testing.assert_allclose((schedule.sigmas / schedule.alphas).flip(0), theirs, rtol=1e-9)
     # diffusers has no other ρ than 7. Of any: the table's middle is half the way in the ρ-th root.
-    middle = make_schedule("karras", 41, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
+    middle = ScheduleConfig("karras", 41, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho).make()
     root = (sigma_min ** (1 / rho) + sigma_max ** (1 / rho)) / 2
     assert float(middle.sigmas[20] / middle.alphas[20]) == pytest.approx(root**rho, rel=1e-9)
 
 
 def test_zero_terminal_snr_is_lin_et_al() -> None:
     # Algorithm 1 by hand: √ᾱ is shifted to end at 0, then scaled to start where it did.
-    plain = make_schedule("linear", 20).alphas_cumprod.sqrt().numpy()
+    plain = ScheduleConfig("linear", 20).make().alphas_cumprod.sqrt().numpy()
     expected = (plain - plain[-1]) * plain[0] / (plain[0] - plain[-1])
-    rescaled = make_schedule("linear", 20, rescale_betas_zero_snr=True)
+    rescaled = ScheduleConfig("linear", 20, rescale_betas_zero_snr=True).make()
     np.testing.assert_allclose(rescaled.alphas, expected, atol=1e-14)
     assert rescaled.alphas[0] == pytest.approx(plain[0], abs=1e-15)
     assert rescaled.log_snr[-1] == -math.inf
@@ -94,7 +89,7 @@ def test_zero_terminal_snr_is_lin_et_al() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_zero_terminal_snr_twice_is_once(name: str) -> None:
-    once = make_schedule(name, 50, rescale_betas_zero_snr=True)
+    once = ScheduleConfig(name, 50, rescale_betas_zero_snr=True).make()
     betas = scheduling_ddim.rescale_zero_terminal_snr(once.betas.clone())
     np.testing.assert_allclose(betas, once.betas, atol=1e-12)
 
@@ -103,12 +98,12 @@ def test_zero_terminal_snr_twice_is_once(name: str) -> None:
 
 
 def test_quadratic() -> None:
-    betas = make_schedule("quadratic", 11, beta_start=0.01, beta_end=0.21).betas
+    betas = ScheduleConfig("quadratic", 11, beta_start=0.01, beta_end=0.21).make().betas
     np.testing.assert_allclose(betas, [0.01 + 0.2 * (t / 10) ** 2 for t in range(11)], atol=1e-14)
 
 
 def test_flow_is_the_straight_path() -> None:
-    schedule = make_schedule("flow", 4)
+    schedule = ScheduleConfig("flow", 4).make()
     np.testing.assert_allclose(schedule.sigmas, [1 / 8, 3 / 8, 5 / 8, 7 / 8], atol=1e-15)
     np.testing.assert_allclose(schedule.alphas + schedule.sigmas, 1, atol=1e-15)
     # ᾱ belongs to the same signal-to-noise ratio on the variance-preserving circle.
@@ -119,13 +114,13 @@ def test_karras_is_equation_5() -> None:
     # Their index runs from σ_max down, ours up to it.
     i = np.arange(18)
     sigma = (80 ** (1 / 7) + i / 17 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
-    schedule = make_schedule("karras", 18, sigma_min=0.002, sigma_max=80.0)
+    schedule = ScheduleConfig("karras", 18, sigma_min=0.002, sigma_max=80.0).make()
     np.testing.assert_allclose(schedule.sigmas / schedule.alphas, sigma[::-1], rtol=1e-9)
     np.testing.assert_allclose(schedule.alphas.square() + schedule.sigmas.square(), 1, atol=1e-14)
 
 
 def test_cosine_is_equation_17() -> None:
-    schedule = make_schedule("cosine", 100, s=0.02)
+    schedule = ScheduleConfig("cosine", 100, s=0.02).make()
     f = [math.cos((t / 100 + 0.02) / 1.02 * math.pi / 2) ** 2 for t in range(101)]
     betas = [min(1 - f[t + 1] / f[t], MAX_BETA) for t in range(100)]
     np.testing.assert_allclose(schedule.betas, betas, atol=1e-13)
@@ -135,15 +130,17 @@ def test_cosine_is_equation_17() -> None:
 
 def test_laplace_is_the_quantile_function() -> None:
     # λ is drawn from a Laplace law where u is uniform: λ at u is the law's quantile at 1 - u.
-    schedule = make_schedule("laplace", 500, mu=1.0, b=0.8)
+    schedule = ScheduleConfig("laplace", 500, mu=1.0, b=0.8).make()
     law = torch.distributions.Laplace(*torch.tensor([1.0, 0.8], dtype=torch.float64))
     u = (torch.arange(500, dtype=torch.float64) + 0.5) / 500
     np.testing.assert_allclose(schedule.log_snr, law.icdf(1 - u), atol=1e-9)
-    assert float(make_schedule("laplace", 501, mu=1.0).log_snr[250]) == pytest.approx(1.0, abs=1e-12)  # its centre
+    assert float(ScheduleConfig("laplace", 501, mu=1.0).make().log_snr[250]) == pytest.approx(
+        1.0, abs=1e-12
+    )  # its centre
 
 
 def test_scaled_linear_is_linear_in_the_root() -> None:
-    roots = make_schedule("scaled_linear", 7).betas.sqrt()
+    roots = ScheduleConfig("scaled_linear", 7).make().betas.sqrt()
     np.testing.assert_allclose(roots, np.linspace(math.sqrt(0.00085), math.sqrt(0.012), 7), atol=1e-14)
 
 
@@ -153,7 +150,7 @@ def test_scaled_linear_is_linear_in_the_root() -> None:
 @pytest.mark.parametrize("zero_snr", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_derived_tables_are_brute_force(name: str, zero_snr: bool) -> None:
-    schedule = make_schedule(name, 25, rescale_betas_zero_snr=zero_snr)
+    schedule = ScheduleConfig(name, 25, rescale_betas_zero_snr=zero_snr).make()
     alphas, sigmas = schedule.alphas.tolist(), schedule.sigmas.tolist()
     cumprod = [a * a / (a * a + s * s) for a, s in zip(alphas, sigmas, strict=True)]
     betas, posterior, previous = [], [], 1.0
@@ -175,19 +172,19 @@ def test_derived_tables_are_brute_force(name: str, zero_snr: bool) -> None:
 
 def test_beta_tilde_is_the_variance_of_bayes_rule() -> None:
     # q(x_{t-1} | x_t, x_0) is a product of two Gaussians: its precision is the sum of theirs.
-    schedule = make_schedule("linear", 30)
+    schedule = ScheduleConfig("linear", 30).make()
     beta, before = schedule.betas[1:], schedule.alphas_cumprod[:-1]
     precision = (1 - beta) / beta + 1 / (1 - before)
     np.testing.assert_allclose(schedule.posterior_variance[1:], 1 / precision, rtol=1e-10)
 
 
 def test_a_short_linear_schedule_warns() -> None:
-    short = make_schedule("linear", 50)
+    short = ScheduleConfig("linear", 50).make()
     assert short.alphas_cumprod[-1] == pytest.approx(0.60, abs=0.005)
     assert "0.60" in short.warning
     assert "78 %" in short.warning  # √0.603
-    assert make_schedule("linear", 1000).warning == ""
-    assert make_schedule("linear", 50, rescale_betas_zero_snr=True).warning == ""
+    assert ScheduleConfig("linear", 1000).make().warning == ""
+    assert ScheduleConfig("linear", 50, rescale_betas_zero_snr=True).make().warning == ""
 
 
 @given(
@@ -196,7 +193,7 @@ def test_a_short_linear_schedule_warns() -> None:
     zero_snr=st.booleans(),
 )
 def test_every_schedule_at_every_length(name: str, timesteps: int, zero_snr: bool) -> None:
-    schedule = make_schedule(name, timesteps, rescale_betas_zero_snr=zero_snr)
+    schedule = ScheduleConfig(name, timesteps, rescale_betas_zero_snr=zero_snr).make()
     assert len(schedule) == timesteps
     assert schedule.name == name
     for table in (schedule.alphas, schedule.sigmas, schedule.alphas_cumprod, schedule.snr, schedule.posterior_variance):
@@ -222,7 +219,7 @@ def test_every_schedule_at_every_length(name: str, timesteps: int, zero_snr: boo
 @pytest.mark.parametrize("zero_snr", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_nearest_timestep_inverts_the_table(name: str, zero_snr: bool) -> None:
-    schedule = make_schedule(name, 200, rescale_betas_zero_snr=zero_snr)
+    schedule = ScheduleConfig(name, 200, rescale_betas_zero_snr=zero_snr).make()
     t = torch.arange(200, dtype=torch.float64)
     torch.testing.assert_close(schedule.nearest_timestep(schedule.alphas, schedule.sigmas), t, rtol=0, atol=1e-6)
     # Only σ/α counts: the variance-preserving pair is at the same place.
@@ -239,7 +236,7 @@ def test_nearest_timestep_inverts_the_table(name: str, zero_snr: bool) -> None:
 )
 def test_nearest_timestep_between_the_entries(name: str, timesteps: int, places: list[float]) -> None:
     # Interpolating the angle by hand, a fraction of the way from one entry to the next.
-    schedule = make_schedule(name, timesteps)
+    schedule = ScheduleConfig(name, timesteps).make()
     angles = torch.atan2(schedule.sigmas, schedule.alphas).numpy()
     t = np.sort(np.array(places)) * (timesteps - 1)
     angle = torch.from_numpy(np.interp(t, np.arange(timesteps), angles))
@@ -250,13 +247,13 @@ def test_nearest_timestep_between_the_entries(name: str, timesteps: int, places:
 
 
 def test_nearest_timestep_stays_on_the_table() -> None:
-    schedule = make_schedule("karras", 50)
+    schedule = ScheduleConfig("karras", 50).make()
     assert schedule.nearest_timestep(torch.tensor(1.0), torch.tensor(0.0)) == 0
     assert schedule.nearest_timestep(torch.tensor(0.0), torch.tensor(1.0)) == 49
 
 
 def test_add_noise_has_the_moments() -> None:
-    schedule = make_schedule("flow", 10)
+    schedule = ScheduleConfig("flow", 10).make()
     x0 = torch.tensor([[2.0, -3.0]]).expand(200_000, 2)
     eps = torch.randn(200_000, 2, generator=torch.Generator().manual_seed(0))
     x = schedule.add_noise(x0, eps, torch.full((200_000,), 6))
@@ -268,7 +265,7 @@ def test_add_noise_has_the_moments() -> None:
 
 @pytest.mark.parametrize("shape", [(5,), (5, 2), (5, 3, 4, 4)])
 def test_add_noise_takes_one_level_a_row(shape: tuple[int, ...]) -> None:
-    schedule = make_schedule("cosine", 100)
+    schedule = ScheduleConfig("cosine", 100).make()
     rng = torch.Generator().manual_seed(0)
     x0, eps = torch.randn(shape, generator=rng), torch.randn(shape, generator=rng)
     t = torch.tensor([0, 99, 3, 50, 3])
@@ -318,7 +315,7 @@ def test_add_noise_takes_one_level_a_row(shape: tuple[int, ...]) -> None:
 )
 def test_what_does_not_exist_is_refused(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ScheduleError, match=words) as refusal:
-        make_schedule(**dict[str, Any]({"name": "linear", "timesteps": 100} | arguments))
+        ScheduleConfig(**dict[str, Any]({"name": "linear", "timesteps": 100} | arguments)).make()
     # Each case turns one knob besides the name, and the refusal names it.
     assert refusal.value.knob == list(arguments)[-1]
 
@@ -327,7 +324,7 @@ def test_what_does_not_exist_is_refused(arguments: dict[str, Any], words: str) -
 def test_betas_that_leave_nothing_are_refused(name: str) -> None:
     # ᾱ_T = 0.001^1000 is no float64 any more: the table would stand still at 0.
     with pytest.raises(ScheduleError, match="Lower β_end") as refusal:
-        make_schedule(name, 1000, beta_start=0.9, beta_end=0.999)
+        ScheduleConfig(name, 1000, beta_start=0.9, beta_end=0.999).make()
     assert refusal.value.knob == "beta_end"
 
 

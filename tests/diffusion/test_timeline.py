@@ -1,4 +1,4 @@
-"""A run's past: where checkpoints lie, how many, and that going back is exact."""
+"""A run's past: where its checkpoints lie, how many there are, and that going back is exact."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.timeline import Timeline
 from playground.diffusion.training import Diverged, Trainer, TrainingConfig
 
 DATA = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
-SCHEDULE = make_schedule("cosine", 100)
+SCHEDULE = ScheduleConfig("cosine", 100).make()
 NUMBERS = 2 * 2 + 2  # weights of the network below
-STATE = 4 * 4 * NUMBERS  # bytes that a timeline reckons for one checkpoint
+STATE = 4 * 4 * NUMBERS  # bytes that a timeline counts for one checkpoint
 
 
 class Linear(nn.Module):
@@ -68,7 +68,7 @@ def test_early_steps_lie_closer_together() -> None:
     assert gaps[-1] < 200 * 0.1
     timeline.keep()
     timeline.keep()
-    assert kept(timeline) == [*steps, *([] if steps[-1] == 200 else [200])], "one step, one place"
+    assert kept(timeline) == [*steps, *([] if steps[-1] == 200 else [200])], "one checkpoint a step"
 
 
 @given(room=st.integers(0, 20), steps=st.integers(1, 150))

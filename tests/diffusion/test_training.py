@@ -1,4 +1,4 @@
-"""Algorithm 1 against brute force, and against the one denoiser that a line can be: a single Gaussian's."""
+"""Algorithm 1 against brute force, and against the one optimal denoiser that is linear, that of a single Gaussian."""
 
 import copy
 import math
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from playground.diffusion.prediction import PREDICTIONS, Prediction, target, to_x0
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import (
     Diverged,
     Trainer,
@@ -22,11 +22,11 @@ from playground.diffusion.training import (
     learning_rate_at,
 )
 
-SCHEDULE = make_schedule("cosine", 100)
+SCHEDULE = ScheduleConfig("cosine", 100).make()
 
 
 class Line(nn.Module):
-    """w x, remembering what it was asked: one weight, so a gradient step can be done by hand."""
+    """w x, recording its inputs: one weight, so that a gradient step can be done by hand."""
 
     def __init__(self, weight: float = 0.5) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ def test_log_normal_levels_hit_every_stratum_once(n: int, mean: float, std: floa
 
 @given(n=st.integers(1, 2000), timesteps=st.integers(2, 2000), seed=st.integers(0, 2**31))
 def test_uniform_levels_are_uniform_in_t(n: int, timesteps: int, seed: int) -> None:
-    schedule = make_schedule("karras", timesteps)
+    schedule = ScheduleConfig("karras", timesteps).make()
     config = TrainingConfig(noise_levels="uniform")
     t = schedule.nearest_timestep(*draw_levels(n, config, schedule, torch.Generator().manual_seed(seed)))
     assert (t - t.round()).abs().max() < 0.1  # every level is one of the table

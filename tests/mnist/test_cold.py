@@ -127,24 +127,24 @@ def test_almost_only_the_brightness_is_left(kind: Kind) -> None:
 @pytest.mark.parametrize("severity", [1, 5, 10, 15, T])
 @pytest.mark.parametrize(("across", "down"), [(1, 0), (2, 3), (13, 1), (27, 27)])
 def test_blur_of_a_wave_is_the_same_wave_lower(severity: int, across: int, down: int) -> None:
-    """Cosines that fit reflecting borders are the heat equation's own: each falls by exp(-σ²(1 - cos ω)) (Lindeberg
-    1990, whose kernel has this transform), and σ grows evenly on a log scale.
+    """Cosines that fit reflecting borders are the heat equation's own: each falls by exp(-w²(1 - cos ω)) (Lindeberg
+    1990, whose kernel has this transform), and the width w grows evenly on a log scale.
     """
-    sigma = 0.5 * (LAST_BLUR / 0.5) ** ((severity - 1) / (T - 1))
+    width = 0.5 * (LAST_BLUR / 0.5) ** ((severity - 1) / (T - 1))
     place = torch.arange(SIZE, dtype=torch.float64) + 0.5
     wave = torch.outer(torch.cos(math.pi * down / SIZE * place), torch.cos(math.pi * across / SIZE * place))
-    left = math.exp(-(sigma**2) * (2 - math.cos(math.pi * down / SIZE) - math.cos(math.pi * across / SIZE)))
+    left = math.exp(-(width**2) * (2 - math.cos(math.pi * down / SIZE) - math.cos(math.pi * across / SIZE)))
     blurred = degradation("blur")(wave.float()[None, None], severity)
     torch.testing.assert_close(blurred, left * wave.float()[None, None], rtol=0, atol=2e-6)
 
 
 def test_blur_looks_like_a_sampled_gaussian() -> None:
-    """Away from the borders, at σ = 2 to 4, where sampling the bell curve is as good."""
+    """Away from the borders, at widths of 2 to 4, where sampling the bell curve is as good."""
     severity = 10
-    sigma = 0.5 * (LAST_BLUR / 0.5) ** ((severity - 1) / (T - 1))
+    width = 0.5 * (LAST_BLUR / 0.5) ** ((severity - 1) / (T - 1))
     point = torch.zeros(1, 1, SIZE, SIZE)
     point[..., 14, 14] = 1
-    bell = torch.exp(-((torch.arange(SIZE) - 14) ** 2) / (2 * sigma**2)) / (sigma * math.sqrt(2 * math.pi))
+    bell = torch.exp(-((torch.arange(SIZE) - 14) ** 2) / (2 * width**2)) / (width * math.sqrt(2 * math.pi))
     torch.testing.assert_close(
         degradation("blur")(point, severity)[0, 0, 4:25, 4:25], torch.outer(bell, bell)[4:25, 4:25], rtol=0, atol=1e-3
     )

@@ -198,12 +198,12 @@ def test_the_page_opens_known_sets_only(name: str) -> None:
 
 OPEN = """
 import json, sys
-from playground.mnist import datasets as sources
-sources.HUB_SECONDS = 1.0
+from playground.mnist import datasets
+datasets.HUB_SECONDS = 1.0
 for function, name in json.loads(sys.argv[1]):
     try:
-        images = getattr(sources, function)(name)
-    except sources.ImageDataError as error:
+        images = getattr(datasets, function)(name)
+    except datasets.ImageDataError as error:
         print(json.dumps(str(error)))
     else:
         print(json.dumps([len(images), images.shape, images.classes]))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.mnist import generate
 from playground.mnist.generate import GenerateError, Request
 from playground.mnist.weights import ImageModel
@@ -23,7 +23,7 @@ def test_editing_starts_from_the_noised_image(model: ImageModel, sampler: str, s
     x0 = torch.rand(2, *SHAPE, generator=rng(5)) * 2 - 1
     request = Request.of(None, 2, sampler=sampler, spacing=spacing, steps=8, seed=4)
     path = drawn(generate.edit(model, request, x0, 0.4))
-    schedule, t = make_schedule("cosine", 1000), 400
+    schedule, t = ScheduleConfig("cosine", 1000).make(), 400
     expected = schedule.add_noise(x0, request.noise(model), torch.tensor([t, t]))
     torch.testing.assert_close(path.x[0], expected, rtol=0, atol=2e-6)
     assert path.t[0] == pytest.approx(t, abs=0.1)

@@ -12,9 +12,10 @@ from diffusers import DDPMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import SCHEDULES, ScheduleError
+from playground.diffusion.schedules import SCHEDULES
 from playground.mnist import MnistLab, generate
 from playground.mnist.generate import GenerateError, Request, thinned
 from playground.mnist.weights import ImageModel

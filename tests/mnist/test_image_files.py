@@ -1,4 +1,4 @@
-"""Image files of any kind become squares of one size: every mode PIL knows, and whatever is no image is refused."""
+"""Image files of any kind are cropped to one size: every mode PIL knows, and whatever is no image is refused."""
 
 import io
 import struct
@@ -78,7 +78,7 @@ def test_what_is_transparent_is_black() -> None:
     image.paste((200, 100, 50, 255), (0, 0, 8, 16))
     image.paste((200, 100, 50, 128), (0, 0, 4, 16))
     assert pixels(file(image))[:, 0, [0, 5, 12]].tolist() == [[100, 200, 0], [50, 100, 0], [25, 50, 0]]
-    # In a PNG without an alpha channel, one colour may stand for nothing.
+    # In a PNG without an alpha channel, one colour may mean transparent.
     keyed = Image.fromarray(np.full((16, 16), 255, np.uint8))
     assert pixels(file(keyed, transparency=255)).max() == 0
     palette = Image.new("P", (16, 16), 1)
@@ -189,7 +189,7 @@ REFUSED = {
     "GIF, half": (GIF[: len(GIF) // 2], DAMAGED),
     "PNG of 100 megapixels": (png_header(10_000, 10_000), LARGE),
     "PNG of a row too many": (png_header(4000, 4001), LARGE),
-    "PNG of 400 megapixels": (png_header(20_000, 20_000), LARGE),  # PIL itself draws a line at 179
+    "PNG of 400 megapixels": (png_header(20_000, 20_000), LARGE),  # PIL's own limit is 179
     "PNG of all pixels": (png_header(2**31 - 1, 2**31 - 1), LARGE),
     "PNG of no pixels": (png_header(0, 5), f"{OTHER}|{DAMAGED}"),
     "PNG that only promises": (png_header(4000, 4000), DAMAGED),

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import SAMPLERS, collect
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import ScheduleError
 from playground.mnist.data import ImageDataError, ImageSet, mnist
 from playground.mnist.generate import GenerateError, Request
 from playground.mnist.jobs import (
@@ -88,13 +88,13 @@ def test_every_sampler_runs(session: MnistSession, sampler: str) -> None:
 
 
 @pytest.mark.parametrize("begin", ["noise", "drawing", "mask", "noises", "classes"])
-@pytest.mark.parametrize("wished", [ALL, "3", OPEN])
-def test_every_beginning_comes_to_its_end(session: MnistSession, begin: str, wished: str) -> None:
+@pytest.mark.parametrize("chosen", [ALL, "3", OPEN])
+def test_every_beginning_comes_to_its_end(session: MnistSession, begin: str, chosen: str) -> None:
     session.drawing = digit()
     mask = torch.zeros(1, 28, 28, dtype=torch.bool)
     mask[:, 10:20, 10:20] = True
     session.mask = (18, mask)  # there are sixteen: the third
-    job = work_on(session, dataclasses.replace(QUICK, begin=begin, digit=wished))
+    job = work_on(session, dataclasses.replace(QUICK, begin=begin, digit=chosen))
     steps = done(job)
     assert steps[-1].t == -1
     assert steps[-1].x.shape == (IMAGES, 1, 28, 28)

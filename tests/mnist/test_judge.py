@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from playground.diffusion.sampling import SamplingConfig
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import TrainingConfig
 from playground.mnist.classifier import ReaderRecipe, accuracy, augment, load_reader, open_reader
 from playground.mnist.classifier import train_reader as train
@@ -278,7 +278,11 @@ def test_so_many_neighbours_are_refused(k: int) -> None:
 
 
 def test_batches_change_no_sample(tmp_path: Path) -> None:
-    model, schedule, config = load_model(write_model(tmp_path)), make_schedule("cosine", 1000), SamplingConfig(steps=3)
+    model, schedule, config = (
+        load_model(write_model(tmp_path)),
+        ScheduleConfig("cosine", 1000).make(),
+        SamplingConfig(steps=3),
+    )
     labels = torch.arange(103) % 10
     many = draw_samples(model, labels, schedule, config, 2.0)
     assert many.shape == (103, 1, 28, 28)

@@ -14,8 +14,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import collect
-from playground.diffusion.schedules import ScheduleError, make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.mnist import MnistLab, generate
 from playground.mnist.cold import load_restorer, restore
 from playground.mnist.data import ImageSet, mnist
@@ -99,7 +100,7 @@ def test_every_other_way_to_draw() -> None:
 
 def test_the_forward_table_has_one_noise_for_all_t() -> None:
     table = MnistLab().forward(seed=3, n=5, schedule="linear", timesteps=200)
-    schedule = make_schedule("linear", 200)
+    schedule = ScheduleConfig("linear", 200).make()
     assert table.x0.shape == table.eps.shape == (5, 1, 28, 28)
     for t in (0, 57, 199):
         expected = schedule.alphas[t] * table.x0 + schedule.sigmas[t] * table.eps

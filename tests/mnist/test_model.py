@@ -1,6 +1,6 @@
 """The model that ships: it draws what it is asked for, as varied as real digits, and copies none.
 
-The figures of 2,000 digits stand in its card and the README; here a few hundred show that they still hold.
+The figures of 2,000 digits stand in its card and docs/figures.md; here a few hundred show that they still hold.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from playground.diffusion.sampling import SamplingConfig
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.mnist.data import MNIST
 from playground.mnist.judge import ImageQuality, draw_samples, judge
 from playground.mnist.trajectory import EVERY, FILE, load_trajectory
@@ -24,7 +24,7 @@ N = 300
 def drawn(request: pytest.FixtureRequest) -> tuple[float, ImageQuality]:
     """Guidance scale, and the quality of N digits drawn with it in 20 steps."""
     labels = torch.arange(N) % 10
-    config, schedule = SamplingConfig("dpm++", 20), make_schedule("linear", 1000)
+    config, schedule = SamplingConfig("dpm++", 20), ScheduleConfig("linear", 1000).make()
     samples = draw_samples(load_model(), labels, schedule, config, request.param, seed=7)
     return request.param, judge(samples, labels)
 

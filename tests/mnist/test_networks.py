@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from playground.diffusion.optimizer import Optimizer
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import Trainer, TrainingConfig, draw_batch
 from playground.mnist.classic import EMBEDDING, DoubleConv
 from playground.mnist.data import mnist
@@ -291,7 +291,7 @@ def test_every_kind_learns(config: NetworkConfig) -> None:
     assert everything.labels is not None
     digits = dataclasses.replace(everything, images=everything.images[:64]).resized(14)
     labels = everything.labels[:64]
-    schedule = make_schedule("cosine", 1000)
+    schedule = ScheduleConfig("cosine", 1000).make()
     training = TrainingConfig(noise_levels="angle", batch_size=32, learning_rate=4e-3, warmup_steps=5)
     run = Trainer(make_network(config, (1, 14, 14), CLASSES, 0), digits, schedule, training, 0, labels, CLASSES)
     fixed = draw_batch(digits[torch.arange(64)], labels, CLASSES, training, schedule, torch.Generator().manual_seed(1))

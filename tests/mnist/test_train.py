@@ -22,8 +22,10 @@ from playground.diffusion.optimizer import OPTIMIZERS
 from playground.diffusion.prediction import PREDICTIONS
 from playground.mnist import train
 from playground.mnist.data import mnist
-from playground.mnist.train import Run, RunError, contact_sheet, parse
+from playground.mnist.export import sheet
+from playground.mnist.train import Run, parse
 from playground.mnist.weights import load_model
+from playground.training_run import RunError
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--size", "14", "--channels", "16", "32", "--patch", "1", "--batch-size", "16", "--threads", "1"]
@@ -133,11 +135,11 @@ def test_sheets_of_samples(finished: Path) -> None:
 @pytest.mark.parametrize(("n", "channels"), [(16, 1), (5, 3), (9, 1)])
 def test_a_sheet_shows_every_image_in_its_place(n: int, channels: int) -> None:
     x = mnist("test")[:n].repeat(1, channels, 1, 1)
-    sheet = contact_sheet(x)
-    assert sheet.size == (8 * 28, -(-n // 8) * 28)
-    assert sheet.mode == ("L" if channels == 1 else "RGB")
+    picture = sheet(x, 8, scale=1, gap=0)
+    assert picture.size == (8 * 28, -(-n // 8) * 28)
+    assert picture.mode == ("L" if channels == 1 else "RGB")
     row, column = divmod(n - 1, 8)
-    last = sheet.crop((column * 28, row * 28, column * 28 + 28, row * 28 + 28))
+    last = picture.crop((column * 28, row * 28, column * 28 + 28, row * 28 + 28))
     assert list(last.convert("L").tobytes()) == mnist("test").images[n - 1].flatten().tolist()
 
 

@@ -35,9 +35,9 @@ def test_tables_are_diffusers(ours: str, theirs: str, zero_snr: bool) -> None:
     cumprod = reference.alphas_cumprod.double()
     for name, table, atol in [
         ("beta", betas, 2e-5 if zero_snr else 2e-7),
-        ("alpha", 1 - betas, 2e-5 if zero_snr else 2e-7),
+        ("kept", 1 - betas, 2e-5 if zero_snr else 2e-7),
         ("alphas_cumprod", cumprod, 1e-5 if zero_snr else 2e-6),
-        ("sigma", betas.sqrt(), 1e-3 if zero_snr else 1e-5),
+        ("step_noise", betas.sqrt(), 1e-3 if zero_snr else 1e-5),
     ]:
         np.testing.assert_allclose(tables[name], table, rtol=0, atol=atol, err_msg=name)
 
@@ -69,9 +69,9 @@ def test_every_curve_is_brute_force(name: str, zero_snr: bool) -> None:
         snr = cumprod / (1 - cumprod)
         expected = {
             "beta": beta,
-            "alpha": cumprod / previous,
+            "kept": cumprod / previous,
             "alphas_cumprod": cumprod,
-            "sigma": math.sqrt(beta),
+            "step_noise": math.sqrt(beta),
             "snr": snr,
             "log_snr": math.log(snr) if snr else -math.inf,
             "posterior_variance": beta * (1 - previous) / (1 - cumprod),

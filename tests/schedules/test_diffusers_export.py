@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from playground.diffusion.diffusers_schedulers import level, step_arguments
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig, sample
 from playground.diffusion.sampling_config import scheduled
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import ScheduleError
 from playground.schedules.diffusers_export import notes, scheduler_config, snippet
 from playground.schedules.steps import where
 

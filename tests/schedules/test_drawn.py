@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import ScheduleError
 from playground.schedules.drawn import MAX_POINTS, clipping, falling, knots_from_stroke
 
 SHARE = st.floats(0, 1)
@@ -78,7 +78,7 @@ def test_what_was_left_out_is_joined_to_the_corners() -> None:
 
 def test_outside_the_frame_is_its_edge() -> None:
     knots, words = knots_from_stroke([(-0.1, 1.2), (0.5, 0.5), (1.3, -0.4)])
-    assert "left the frame" in words
+    assert "outside the frame" in words
     assert (knots[0], knots[-1]) == ((0.0, 1.0), (1.0, 0.0))
 
 
@@ -102,9 +102,9 @@ def test_a_cliff_is_said() -> None:
         ([], "no curve yet"),
         ([(0.5, 0.5)], "a dot"),
         ([(0.5, 0.9), (0.5, 0.1)], "straight down"),
-        ([(0, 0), (1, 1)], "rises, or stands still"),
-        ([(0, 0.5), (1, 0.5)], "rises, or stands still"),
-        ([(0, 0.5), (1, 0.47)], "rises, or stands still"),
+        ([(0, 0), (1, 1)], "rises or stays level"),
+        ([(0, 0.5), (1, 0.5)], "rises or stays level"),
+        ([(0, 0.5), (1, 0.47)], "rises or stays level"),
         ([(0.0, 1.0, 2.0)], "no curve yet"),
         ([0.5, 0.4], "no curve yet"),
         ([(0, float("nan")), (1, 0)], "no curve yet"),
@@ -141,4 +141,4 @@ def test_whatever_is_drawn(stroke: list[tuple[float, float]], timesteps: int) ->
     assert len(ScheduleConfig("drawn", timesteps, knots=knots).make()) == timesteps
     assert knots_from_stroke(knots, timesteps)[0] == knots  # what has become a schedule stays as it is
     outside = any(not -0.005 <= place <= 1.005 for point in stroke for place in point)
-    assert outside == ("left the frame" in words)
+    assert outside == ("outside the frame" in words)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from playground.diffusion.exact import ExactDenoiser
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import ScheduleError
 from playground.schedules.learned import (
     EVERY,
     LEAST,

@@ -22,8 +22,7 @@ from playground.diffusion.schedule_config import ScheduleConfig
 from playground.fair_lock import COMPUTE_LOCK
 from playground.mnist.judge import draw_samples, judge
 from playground.mnist.weights import load_model
-from playground.schedules import chart_models as subjects
-from playground.schedules import reference
+from playground.schedules import chart_models, reference
 from playground.schedules.cache import Cache
 from playground.schedules.chart_models import LearnProgress
 from playground.schedules.quality import (
@@ -47,9 +46,9 @@ def fresh_caches() -> Iterator[None]:
     """Nothing is known from another test."""
     POINTS.clear()
     reference.ENDS.clear()
-    subjects.NETWORKS.clear()
+    chart_models.NETWORKS.clear()
     yield
-    assert not COMPUTE_LOCK._busy  # whoever stopped gave its turn back
+    assert not COMPUTE_LOCK._busy  # a chart that was stopped has released the lock
 
 
 def points(config: ChartConfig) -> list[ChartPoint]:
@@ -323,7 +322,7 @@ def test_a_toy_network_is_trained_once_for_each_schedule() -> None:
     assert all(point.error is None and point.distance is not None for point in first)
     assert first[0].distance != first[4].distance
     POINTS.clear()
-    subjects.NETWORKS.clear()
+    chart_models.NETWORKS.clear()
     assert without_clock(points(config)) == without_clock(first)
 
 

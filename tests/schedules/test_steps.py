@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from playground.diffusion.diffusers_schedulers import spaced_timesteps
+from playground.diffusion.noise_schedule import NoiseSchedule, ScheduleError
 from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig, sample
 from playground.diffusion.sampling_config import scheduled
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import NoiseSchedule, ScheduleError
 from playground.schedules.steps import where
 
 DRIVEN = tuple(scheduled())

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
+from playground.diffusion.sampling_config import scheduled
 from playground.stable_diffusion import models
 from playground.stable_diffusion.devices import Plan, measure
 from playground.stable_diffusion.generation import DenoisingStep, OutOfMemory, generate
 from playground.stable_diffusion.models import Loaded
 from playground.stable_diffusion.request import Request
-from playground.diffusion.sampling_config import scheduled
 from playground.stable_diffusion.schedulers import make
 from tests.stable_diffusion.tiny import PROMPT, narrow_pipeline
 

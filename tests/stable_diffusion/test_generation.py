@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.diffusion.diffusers_schedulers import import_diffusers
+from playground.diffusion.sampling_config import scheduled
 from playground.stable_diffusion.digits.pipeline import make_scheduler
 from playground.stable_diffusion.generation import generate
 from playground.stable_diffusion.models import Loaded
-from playground.diffusion.sampling_config import scheduled
 from tests.stable_diffusion.runs import corner, last, photo, picture, request, theirs
 from tests.stable_diffusion.tiny import PROMPT, narrow_pipeline, reference, tiny
 

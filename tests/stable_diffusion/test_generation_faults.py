@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from playground.diffusion.diffusers_schedulers import import_diffusers
+from playground.diffusion.sampling import SamplerError
 from playground.settings import SETTINGS
-from playground.stable_diffusion import generation
+from playground.stable_diffusion import limits
 from playground.stable_diffusion.generation import GenerationError, OutOfMemory, generate
 from playground.stable_diffusion.models import Loaded
 from playground.stable_diffusion.request import RequestError
-from playground.diffusion.sampling import SamplerError
 from tests.stable_diffusion.runs import corner, last, photo, picture, request, theirs
 from tests.stable_diffusion.tiny import new_pipeline, reference, tiny
 
@@ -39,7 +39,7 @@ def test_what_a_model_cannot_draw_is_refused_at_once(
 
 
 def test_more_steps_than_a_page_can_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generation, "SETTINGS", dataclasses.replace(SETTINGS, max_run_bytes=1_000_000))
+    monkeypatch.setattr(limits, "SETTINGS", dataclasses.replace(SETTINGS, max_run_bytes=1_000_000))
     generate(tiny(), request(steps=500, preview="none"))
     with pytest.raises(RequestError, match="MB to show"):
         generate(tiny(), request(steps=500, preview="decode"))

@@ -8,9 +8,9 @@ import weakref
 import pytest
 import torch
 
-from playground.stable_diffusion.generation import DenoisingStep, generate
 from playground.diffusion.samplers import SAMPLERS
 from playground.diffusion.sampling_config import scheduled
+from playground.stable_diffusion.generation import DenoisingStep, generate
 from tests.stable_diffusion.runs import picture, request, theirs
 from tests.stable_diffusion.tiny import reference, tiny
 

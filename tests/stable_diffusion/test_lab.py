@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
+from playground.diffusion.sampling import SamplerError
 from playground.stable_diffusion import speed
 from playground.stable_diffusion.generation import encode
 from playground.stable_diffusion.grid import Grid, GridCell
 from playground.stable_diffusion.lab import StableDiffusionLab
 from playground.stable_diffusion.request import RequestError
-from playground.diffusion.sampling import SamplerError
 from tests.stable_diffusion.runs import corner, photo
 from tests.stable_diffusion.tiny import PROMPT, tiny
 

@@ -164,7 +164,7 @@ def test_a_model_that_is_let_go_is_gone_when_memory_is_freed() -> None:
         gc.enable()
 
 
-# ---- A memory that is full, in the words of whoever was asked for it
+# ---- Memory that is full, in the words of each allocator
 
 
 FULL = [
@@ -178,7 +178,7 @@ FULL = [
 
 
 @pytest.mark.parametrize("error", FULL, ids=lambda error: str(error)[:30])
-def test_whoever_says_it_a_full_memory_is_told(error: RuntimeError) -> None:
+def test_full_memory_is_recognised_in_any_words(error: RuntimeError) -> None:
     assert out_of_memory(error)
     loaded = Loaded.of(new_pipeline())
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from playground.diffusion.sampling_config import scheduled
 from playground.stable_diffusion.picture import KEY, Parameters, PictureError, as_line, parse, read_png, to_png
 from playground.stable_diffusion.request import Request
-from playground.diffusion.sampling_config import scheduled
 from tests.stable_diffusion.tiny import PROMPT
 
 MADE = Parameters("tiny", Request(PROMPT, "blue", 12, 4.5, "euler_a", (2**32 - 1,), 40, 24))

@@ -105,7 +105,7 @@ def test_positions_are_told_and_the_first_goes_first() -> None:
     second, third = line.run(count(1, log, "b")), line.run(count(1, log, "c"))
     assert next(second) == Waiting(1)
     assert next(third) == Waiting(2)
-    assert next(third) == Waiting(2)  # again at each look, so that who waits may leave
+    assert next(third) == Waiting(2)  # at every poll, so that a run that waits may leave
     assert Waiting(1).words == "Next in line: one run is before yours."
     assert Waiting(2).words == "2 runs are before yours."
     leave.set()

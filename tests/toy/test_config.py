@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.prediction import PREDICTIONS
 from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import SCHEDULES, ScheduleError
+from playground.diffusion.schedules import SCHEDULES
 from playground.diffusion.training import TrainingConfig, TrainingError
 from playground.settings import SETTINGS
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
@@ -104,9 +105,9 @@ def test_every_field_goes_through_json() -> None:
 def test_missing_fields_are_the_defaults_and_the_points_stay_out() -> None:
     assert ToyConfig.from_dict({}) == ToyConfig()
     assert ToyConfig.from_dict({"network": {"width": 8}}).network == NetworkConfig(width=8)
-    own = ToyConfig(points=[[0.0, 0.0], [1.0, 1.0]])
-    assert "points" not in own.to_dict()
-    assert ToyConfig.from_dict(own.to_dict(), own.points) == own
+    with_points = ToyConfig(points=[[0.0, 0.0], [1.0, 1.0]])
+    assert "points" not in with_points.to_dict()
+    assert ToyConfig.from_dict(with_points.to_dict(), with_points.points) == with_points
     with pytest.raises(LabError):
         ToyConfig.from_dict({"points": [[0, 0], [1, 1]]})
 
@@ -227,8 +228,8 @@ def test_a_knob_takes_only_its_own_kind_of_value(knob: str) -> None:
         ({"timesteps": 19}, LabError, "20 sampling steps"),
         ({"sampling.spacing": "sideways"}, SamplerError, "spacing"),
         ({"sampling.langevin_inner": 21}, SamplerError, "inner steps"),
-        ({"training.p_mean": 11}, TrainingError, "ln σ"),
-        ({"training.p_std": 0}, TrainingError, "ln σ"),
+        ({"training.p_mean": 11}, TrainingError, r"ln\(σ/α\)"),
+        ({"training.p_std": 0}, TrainingError, r"ln\(σ/α\)"),
         ({"training.batch_size": 0}, TrainingError, "batch size"),
         ({"training.batch_size": 2049}, TrainingError, "2,048"),
         ({"training.learning_rate": 0}, TrainingError, "learning rate"),
@@ -307,7 +308,7 @@ def test_the_smallest_beta_leaves_every_sampler_something_to_divide_by(sampler: 
 # ---- Data
 
 
-def test_own_points_take_the_place_of_the_data_set() -> None:
+def test_user_points_replace_the_data_set() -> None:
     points = torch.tensor([[0.0, 0.0], [1.0, 0.5]])
     cloud = ToyConfig(points=points).make_cloud()
     assert torch.equal(cloud.points, points)

@@ -1,4 +1,4 @@
-"""The clouds of the list: each is the law it says, and its support is where it has mass."""
+"""The built-in point clouds: each follows its law, and its support is where it has mass."""
 
 import math
 

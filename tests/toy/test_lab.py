@@ -24,7 +24,7 @@ from tests.toy.labs import SMALL, TRIANGLE, losses, samples
 
 # Largest excess sliced Wasserstein-2 distance and share off the support that 2,000 samples after 800 steps may have.
 # Beside each, what was measured: the worst of seeds 0 to 3, then an untrained network's least. The dinosaur's lines are
-# 0.03 wide, 1 % of the picture: most of what is off them is off by a hair. The distance's own noise is about 0.02.
+# 0.03 wide, 1 % of the picture: most points off them are off by very little. The distance's own noise is about 0.02.
 LIMITS = {
     "spiral": (0.042, 0.20),  # 0.035, 0.107; untrained 0.086, 0.744
     "disc_grid": (0.053, 0.35),  # 0.049, 0.204; untrained 0.107, 0.936
@@ -78,7 +78,7 @@ def test_a_schedule_that_is_too_short_spoils_the_samples_and_not_the_network(see
     # Measured on seeds 0 to 2: off the support at most 0.074 against at least 0.136; energy 0.004 against 0.0125.
     assert bad.off > 1.5 * good.off
     assert bad.energy > 2 * good.energy
-    # It is the way there that is wrong: the perfect denoiser in the network's place does no better.
+    # The start is wrong, not the network: the perfect denoiser does no better.
     assert short.quality(2000, exact=True).energy > 2 * good.energy
 
 
@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_experiment() -> None:
     torch.manual_seed(1)
     one, two, other = ToyLab(SMALL), ToyLab(SMALL), ToyLab(SMALL.changed(seed=1))
     first = losses(one, 30)
-    torch.manual_seed(2)  # nothing hangs on the generator that all of torch shares
+    torch.manual_seed(2)  # nothing depends on torch's global generator
     assert losses(two, 30) == first
     assert losses(other, 30) != first
     for sampler in SAMPLERS:

@@ -107,7 +107,7 @@ def wreck(lab: ToyLab, seed: int, nan: bool) -> None:
 
 
 def langevin_reach(path: Any, box: float, step: float, inner: int) -> float:
-    """The furthest that |x / α| can get with |x̂0| ≤ box and no normal draw beyond 6: the update in its worst case."""
+    """The largest |x / α| possible with |x̂0| ≤ box and no normal draw beyond 6: the worst case of the update."""
     reach = 6 / float(path.alpha[0])
     for alpha, sigma in zip(path.alpha[:-1].tolist(), path.sigma[:-1].tolist(), strict=True):
         for _ in range(inner):

@@ -1,4 +1,4 @@
-"""Watching it train: frames come, nothing is lost between them, and the run ends when and as it should."""
+"""Live training: frames come, no loss is lost between them, and a run ends when and as it should."""
 
 import contextlib
 import dataclasses
@@ -34,7 +34,7 @@ from tests.toy.fields import field_of
 
 SMALL = ToyConfig(n_points=300, network=NetworkConfig(width=16, depth=2, fourier_features=8))
 SHORT = dataclasses.replace(SETTINGS, preview_points=40, max_training_steps=30)
-PATIENCE = 60.0  # seconds for what takes a fraction of one, on a machine that has much else to do
+PATIENCE = 60.0  # seconds, for what takes a fraction of one unless the machine is busy
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def run(lab: ToyLab, control: Control | None = None, settings: Settings = SHORT)
 
 
 def studied(lab: ToyLab, steps: int, exact: bool = False, settings: Settings = SETTINGS) -> Study:
-    """A study of a path of at most `steps` steps, in turns of its own."""
+    """A study of a path of at most `steps` steps, under a lock of its own."""
     now = lab.now()
     with FairLock().work() as turn:
         return study(now, _states(now, steps, settings, turn), turn, exact)
@@ -59,7 +59,7 @@ def looked(lab: ToyLab, settings: Settings = SHORT, exact: bool = False, note: s
 
 
 def one_by_one(settings: Settings = SHORT) -> dict[str, Any]:
-    """Control and settings for a run that hands out a frame after every step."""
+    """Control and settings for a run that yields a frame after every step."""
     fast = dataclasses.replace(settings, frames_per_second=1000.0, study_seconds=0.0)
     return {"control": Control(steps_per_second=1000.0, gentle=False), "settings": fast}
 
@@ -169,11 +169,11 @@ def test_a_lab_at_rest_is_drawn_in_the_steps_asked_for_up_to_a_limit(lab: ToyLab
         assert torch.equal(seen.study.path_x[-1], seen.x)
 
 
-def test_the_ruler_measures_against_fresh_data_and_notices_new_ones(lab: ToyLab) -> None:
+def test_the_distance_meter_measures_against_fresh_data_and_notices_new_ones(lab: ToyLab) -> None:
     meter = DistanceMeter(200)
     distance, floor = meter.measure(lab.now(), lab.now().fresh(200, 50))
     assert 0 < floor < 0.15
-    assert distance < 2 * floor, "data are as far from data as data are"
+    assert distance < 2 * floor, "a draw of the data is at the floor"
     far, same_floor = meter.measure(lab.now(), lab.now().fresh(200, 50) + 1)
     assert same_floor == floor
     # A shift by (1, 1) is one of √2 along itself, and on average over all directions the root of half its square.
@@ -214,7 +214,7 @@ def test_a_run_that_is_paused_before_it_begins_is_one_step(lab: ToyLab) -> None:
 
 
 @pytest.mark.parametrize("control", [Control(steps_per_second=0.001, gentle=False), Control(gentle=True)], ids=str)
-def test_a_pause_is_heard_while_it_waits(lab: ToyLab, control: Control) -> None:
+def test_a_pause_is_noticed_while_it_waits(lab: ToyLab, control: Control) -> None:
     # At a step in 1,000 s, or, gently, a frame in 1,000 s.
     settings = dataclasses.replace(SHORT, frames_per_second=0.001)
     frames: list[Frame] = []
@@ -223,7 +223,7 @@ def test_a_pause_is_heard_while_it_waits(lab: ToyLab, control: Control) -> None:
     deadline = time.monotonic() + PATIENCE
     while lab.step == 0 and time.monotonic() < deadline:
         time.sleep(0.01)
-    time.sleep(0.2)  # into the nap; if it has not begun, the pause is heard all the sooner
+    time.sleep(0.2)  # into the nap; if that has not begun, the pause is noticed all the sooner
     control.paused = True
     thread.join(timeout=PATIENCE)
     assert not thread.is_alive()
@@ -261,15 +261,15 @@ def test_gentle_begins_anew_with_a_new_experiment(lab: ToyLab) -> None:
     assert all(after <= 1.25 * before + 2 for before, after in itertools.pairwise(steps))
 
 
-def test_a_run_takes_turns_and_a_frame_is_handed_out_without_one(lab: ToyLab) -> None:
-    turns = FairLock()
-    frames = live(lab, Control(gentle=False), DistanceMeter(40), SHORT, turns)
+def test_a_run_takes_turns_and_yields_frames_without_the_lock(lab: ToyLab) -> None:
+    lock = FairLock()
+    frames = live(lab, Control(gentle=False), DistanceMeter(40), SHORT, lock)
     assert isinstance(frames, Generator)
     next(frames)
-    with turns.work():  # to be had while the run rests; and a run that is closed now does not wait for it
+    with lock.work():  # free while the run rests; and a run that is closed now does not wait for it
         frames.close()
-        assert not turns.wanted
-    with turns.work():
+        assert not lock.wanted
+    with lock.work():
         assert lab.step >= 1
 
 
@@ -284,7 +284,7 @@ def test_the_speed_may_change_while_it_runs(lab: ToyLab) -> None:
 # ---- The end
 
 
-def test_the_most_steps_one_run_may_take(lab: ToyLab) -> None:
+def test_a_run_has_a_limit_of_steps(lab: ToyLab) -> None:
     *_, last = run(lab)
     assert lab.step == 30
     assert "30 steps" in last.note
@@ -293,7 +293,7 @@ def test_the_most_steps_one_run_may_take(lab: ToyLab) -> None:
     assert "31 steps" in again.note
 
 
-def test_the_longest_time_one_run_may_take(lab: ToyLab) -> None:
+def test_a_run_has_a_limit_of_time(lab: ToyLab) -> None:
     *_, last = run(lab, settings=dataclasses.replace(SHORT, max_training_seconds=0.0))
     assert "Press Train to go on" in last.note
     assert lab.step < 30

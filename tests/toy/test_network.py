@@ -1,4 +1,4 @@
-"""The toy network against what it is said to be: a plain perceptron, and the expectation of a wave under noise."""
+"""The toy network against its description: a plain perceptron, and the expectation of a wave under noise."""
 
 import copy
 import dataclasses
@@ -27,7 +27,7 @@ def level(sigma: float) -> tuple[Tensor, Tensor]:
 
 
 def network(config: NetworkConfig = NetworkConfig(), classes: int = 0, seed: int = 0) -> PointMLP:  # noqa: B008 (frozen)
-    """One whose output is not 0 everywhere, as it is at the start."""
+    """A network whose output is not 0 everywhere, as it is at the start."""
     net = PointMLP(config, classes, seed)
     nn.init.normal_(net.out.weight, generator=torch.Generator().manual_seed(seed + 1))
     return net

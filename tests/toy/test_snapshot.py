@@ -1,4 +1,4 @@
-"""What can be read off a lab at one moment: score field, loss by timestep, quality, each against its closed form."""
+"""What a lab tells at one moment: score field, loss by timestep, quality, each against its closed form."""
 
 import dataclasses
 import math
@@ -212,7 +212,7 @@ def test_the_floor_follows_the_knobs() -> None:
         assert torch.equal(floor(lab), floor(ToyLab(lab.config)))
 
 
-# ---- Quality, fresh data, own points
+# ---- Quality, fresh data, user points
 
 
 def rows(points: Tensor) -> set[tuple[float, ...]]:
@@ -231,7 +231,7 @@ def test_fresh_data_are_new_draws_of_the_same_law() -> None:
     assert ToyLab(SMALL.changed(seed=2**32 - 1)).now().fresh(5, 3).shape == (5, 2)
 
 
-def test_of_own_points_fresh_is_a_draw_with_replacement() -> None:
+def test_fresh_user_points_are_a_draw_with_replacement() -> None:
     points = make_cloud("heart", 50, 0).points
     lab = ToyLab(ToyConfig(points=points))
     draw = lab.now().fresh(50, 0)
@@ -243,8 +243,8 @@ def test_of_own_points_fresh_is_a_draw_with_replacement() -> None:
     assert ((counts - 1000) ** 2 / 1000).sum() < 99, "chi-squared, 49 degrees of freedom, level 3e-5"
 
 
-def test_own_points_have_a_floor() -> None:
-    """Two draws of the same few points are not the same draw: the law they stand for is known that well, no better."""
+def test_user_points_have_a_floor() -> None:
+    """Two draws of the same few points differ: their law is known that well, and no better."""
     quality = ToyLab(ToyConfig(points=make_cloud("heart", 50, 0).points)).quality(50)
     assert quality.off is None
     assert quality.distance_floor > 0.03
@@ -266,7 +266,7 @@ def test_quality_reads_against_its_floor() -> None:
 @pytest.mark.parametrize(
     "points", [TRIANGLE, TRIANGLE[:2], np.array(TRIANGLE), torch.tensor(TRIANGLE), tuple(TRIANGLE)]
 )
-def test_own_points_are_learned(points: Any) -> None:
+def test_user_points_are_learned(points: Any) -> None:
     lab = ToyLab(ToyConfig(points=points, network=SMALL.network))
     assert lab.cloud.points.tolist() == torch.tensor(TRIANGLE)[: len(points)].tolist()
     losses(lab, 300)
@@ -279,7 +279,7 @@ def test_own_points_are_learned(points: Any) -> None:
     lab.now().loss_by_timestep(8, 3)
 
 
-def test_labelled_points_of_ones_own_are_learned_by_class() -> None:
+def test_labelled_user_points_are_learned_by_class() -> None:
     cloud = make_cloud("two_discs", 400, 0)
     lab = ToyLab(ToyConfig(points=dataclasses.replace(cloud, name="mine"), conditional=True))
     losses(lab, 300)

@@ -23,7 +23,7 @@ from playground.toy.network import NetworkConfig
 from playground.toy.user_points import cloud_from_strokes, read_points
 
 TINY = ToyConfig(n_points=20, network=NetworkConfig(width=4, depth=1, fourier_features=2))
-OWN = b"0,0.5,3\n0.1,0.6,3\n-0.5,-0.5,7\n-0.4,-0.5,7\n"
+USER_POINTS = b"0,0.5,3\n0.1,0.6,3\n-0.5,-0.5,7\n-0.4,-0.5,7\n"
 
 
 def trained(config: ToyConfig, steps: int = 7) -> ToyLab:
@@ -57,7 +57,7 @@ def with_tensors(data: bytes, **tensors: Tensor) -> bytes:
 
 
 def opened(data: bytes) -> None:
-    """Open a file that may be hostile: it is used, or refused with a ValueError, and nothing else happens."""
+    """Open a file that may be malicious: it is used, or refused with a ValueError, and nothing else happens."""
     try:
         lab = ToyLab.from_bytes(data)
     except ValueError:
@@ -69,7 +69,7 @@ def opened(data: bytes) -> None:
 
 
 GOOD = trained(TINY).to_bytes()
-GOOD_OWN = trained(TINY.changed(points=read_points(OWN, "own.csv"), conditional=True)).to_bytes()
+GOOD_USER_POINTS = trained(TINY.changed(points=read_points(USER_POINTS, "points.csv"), conditional=True)).to_bytes()
 
 
 # ---- There and back
@@ -77,8 +77,8 @@ GOOD_OWN = trained(TINY.changed(points=read_points(OWN, "own.csv"), conditional=
 EXPERIMENTS = {
     **{name: preset.config for name, preset in PRESETS.items()},
     "conditional": ToyConfig(dataset="disc_grid", conditional=True, guidance_scale=2.5, seed=2**32 - 1),
-    "own points": TINY.changed(points=[[0.0, 0.1], [1.0, 0.2], [0.4, -0.7]]),
-    "own classes": TINY.changed(points=read_points(OWN, "own.csv"), conditional=True),
+    "user points": TINY.changed(points=[[0.0, 0.1], [1.0, 0.2], [0.4, -0.7]]),
+    "user classes": TINY.changed(points=read_points(USER_POINTS, "points.csv"), conditional=True),
     "drawing": TINY.changed(points=cloud_from_strokes([[[-1, 0], [1, 0.5]]], n=100)),
     "other knobs": ToyConfig(
         schedule="linear",
@@ -110,8 +110,8 @@ def test_an_experiment_goes_on_as_if_nothing_had_happened(name: str, tmp_path: P
     assert torch.equal(again.sample(30, steps=5).x, lab.sample(30, steps=5).x)
 
 
-def test_classes_of_ones_own_keep_their_names() -> None:
-    lab = ToyLab.from_bytes(GOOD_OWN)
+def test_classes_of_user_points_keep_their_names() -> None:
+    lab = ToyLab.from_bytes(GOOD_USER_POINTS)
     assert lab.cloud.classes == ("3", "7")
     assert lab.cloud.labels is not None
     assert lab.cloud.labels.tolist() == [0, 0, 1, 1]
@@ -156,7 +156,7 @@ def test_random_bytes(data: bytes) -> None:
 
 
 @settings(max_examples=150)
-@given(st.sampled_from([GOOD, GOOD_OWN]), st.data())
+@given(st.sampled_from([GOOD, GOOD_USER_POINTS]), st.data())
 def test_changed_bytes(good: bytes, data: st.DataObject) -> None:
     damaged, size = bytearray(good), int.from_bytes(good[:8], "little")
     end = data.draw(st.sampled_from([10, 8 + size, len(good) - 1]))
@@ -168,7 +168,7 @@ def test_changed_bytes(good: bytes, data: st.DataObject) -> None:
 
 
 @settings(max_examples=100)
-@given(st.sampled_from([GOOD, GOOD_OWN]), st.data())
+@given(st.sampled_from([GOOD, GOOD_USER_POINTS]), st.data())
 def test_bytes_lost_and_found(good: bytes, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(good)))
     opened(good[:start] + data.draw(st.binary(max_size=9)) + good[data.draw(st.integers(start, len(good))) :])
@@ -186,7 +186,7 @@ values = (
 
 
 @settings(max_examples=150)
-@given(st.sampled_from([GOOD, GOOD_OWN]), st.data())
+@given(st.sampled_from([GOOD, GOOD_USER_POINTS]), st.data())
 def test_changed_fields(good: bytes, data: st.DataObject) -> None:
     header, _ = parts(good)
     config, state = (json.loads(header["__metadata__"][name]) for name in ("config", "state"))
@@ -283,7 +283,7 @@ def test_points_that_are_none(points: Tensor) -> None:
 )
 def test_labels_that_are_none(labels: Tensor, classes: Any) -> None:
     with pytest.raises(LabError, match="class labels"):
-        ToyLab.from_bytes(changed(with_tensors(GOOD_OWN, labels=labels), state={"classes": classes}))
+        ToyLab.from_bytes(changed(with_tensors(GOOD_USER_POINTS, labels=labels), state={"classes": classes}))
 
 
 # ---- Other files, and bombs
@@ -318,7 +318,7 @@ def test_a_damaged_header(field: str, text: str) -> None:
         ToyLab.from_bytes(packed(header, body))
 
 
-# Each would take hours or more memory than there is, if it was believed; refused, they take no time at all.
+# Each would take hours, or more memory than there is, if it were believed.
 @pytest.mark.parametrize(
     "config",
     [

@@ -1,4 +1,4 @@
-"""Drawings: points lie evenly along the strokes, within the canvas, and no stroke of a stranger does harm."""
+"""Drawings: points lie evenly along the strokes, within the canvas, and malicious strokes do no harm."""
 
 import math
 

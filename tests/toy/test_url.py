@@ -1,4 +1,4 @@
-"""An experiment as a link: there and back for every experiment, and nothing but a refusal for a stranger's link."""
+"""An experiment as a link: there and back for every experiment; a malicious link is refused, and no more."""
 
 import json
 from typing import Any
@@ -72,8 +72,8 @@ def test_a_brought_schedule_is_in_the_link() -> None:
 def test_every_knob_but_the_points_can_be_in_a_link() -> None:
     assert set(VALUES) <= set(DEFAULTS)
     assert "points" not in DEFAULTS
-    own = ToyConfig(points=[[0.0, 0.0], [1.0, 1.0]], seed=4)
-    assert to_query(own) == "?seed=4"
+    with_points = ToyConfig(points=[[0.0, 0.0], [1.0, 1.0]], seed=4)
+    assert to_query(with_points) == "?seed=4"
 
 
 @given(st.fixed_dictionaries({}, optional=VALUES))

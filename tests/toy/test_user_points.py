@@ -1,4 +1,4 @@
-"""Points of one's own and files: what can be read is read as it is, and everything else is refused in words."""
+"""The visitor's own points and files: what can be read is read as it is, and all else is refused in words."""
 
 import io
 import math
@@ -25,7 +25,7 @@ def npy_header(text: str) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1")
 
 
-# ---- Points of one's own
+# ---- The visitor's own points
 
 
 def test_points_near_the_square_are_kept_as_they_are() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from playground.diffusion.samplers import SAMPLERS
 from playground.stable_diffusion import StableDiffusionLab
 from playground.stable_diffusion.digits.pipeline import FOLDER
-from playground.diffusion.samplers import SAMPLERS
 from playground.toy import PRESETS, ToyConfig, ToyLab
 from playground.toy.data import make_cloud
 from playground.ui.stable_diffusion.explain import HOW_IT_WORKS as DIFFUSION

@@ -1,7 +1,7 @@
 """A tiny CLIP: pictures and captions into one space, each beside its own. Radford et al. 2021.
 
-Its text encoder, frozen, is what the U-Net reads, as in Stable Diffusion. Learned together with the U-Net instead, it
-knows colours early and digits hardly ever: to tell a picture from others by its caption is the better teacher.
+Its text encoder, frozen, is what the U-Net reads, as in Stable Diffusion. Trained together with the U-Net instead, it
+learns colours early and digits hardly ever: telling a picture from others by its caption teaches more.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from playground.diffusion.training import TrainStep
 from playground.stable_diffusion.digits.pictures import Writer
 from playground.stable_diffusion.digits.pipeline import WIDTH, make_text_encoder
-from playground.stable_diffusion.digits.run import Chance, Recipe, Training, TrainStep, run
+from playground.stable_diffusion.digits.run import Chance, Recipe, Training, run
 from playground.stable_diffusion.digits.words import draw_caption, draw_scene, make_tokenizer
 
 RECIPE = Recipe(steps=2_500, batch_size=192, learning_rate=2e-3, optimizer="muon", flat=0.3)

@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from playground.diffusion.training import TrainStep
 from playground.stable_diffusion.digits.pictures import Writer
 from playground.stable_diffusion.digits.pipeline import FOLDER
-from playground.stable_diffusion.digits.run import Chance, Recipe, Training, TrainStep, run
+from playground.stable_diffusion.digits.run import Chance, Recipe, Training, run
 from playground.stable_diffusion.digits.words import Scene, draw_scene, held_out
 
 RECIPE = Recipe(steps=5_000, batch_size=96, learning_rate=2e-3, optimizer="muon", flat=0.3, weight_decay=0.02)

@@ -17,9 +17,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from playground.diffusion.training import TrainStep
 from playground.stable_diffusion.digits.pictures import Writer
 from playground.stable_diffusion.digits.pipeline import LATENT_CHANNELS
-from playground.stable_diffusion.digits.run import Chance, Recipe, Training, TrainStep, run
+from playground.stable_diffusion.digits.run import Chance, Recipe, Training, run
 from playground.stable_diffusion.digits.unet import load_parts
 from playground.stable_diffusion.digits.words import draw_scene
 

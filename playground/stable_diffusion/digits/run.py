@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import math
 import random
 import time
@@ -19,18 +18,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from playground.diffusion.optimizer import Optimizer, OptimizerName
-from playground.refusal import Refusal
-from playground.storage import decode, encode, flatten, unflatten, write_atomically
+from playground.diffusion.training import TrainStep, update_average
+from playground.storage import unflatten
+from playground.training_run import progress, read_checkpoint, write_checkpoint
 
 FORMAT = "diffusion-playground/tiny-run/1"
 CHECKPOINT_EVERY = 500
-
-
-class RunError(Refusal):
-    """This run cannot start or go on; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +64,6 @@ class Chance:
         return cls(torch.Generator().manual_seed(number), random.Random(number))
 
 
-@dataclass(frozen=True)
-class TrainStep:
-    """One step done: its number from 1, its loss, and how long it took."""
-
-    step: int
-    loss: float
-    seconds: float
-
-
 class Training:
     """`network` under a recipe, `average` its running average; `loss(chance)` says how wrong it is on a new batch."""
 
@@ -96,26 +82,27 @@ class Training:
     def steps(self) -> Iterator[TrainStep]:
         """The steps that are left, a checkpoint now and then and at the end."""
         while self.step < self.recipe.steps:
-            begun = time.perf_counter()
-            loss = self._one_step()
-            seconds = time.perf_counter() - begun
-            self.seconds += seconds
+            step = self._one_step()
+            self.seconds += step.seconds
             if self.step % CHECKPOINT_EVERY == 0 or self.step == self.recipe.steps:
                 self.save()
-            yield TrainStep(self.step, loss, seconds)
+            yield step
 
-    def _one_step(self) -> float:
-        recipe = self.recipe
+    def _one_step(self) -> TrainStep:
+        started, recipe = time.perf_counter(), self.recipe
+        rate = recipe.learning_rate_at(self.step)
         loss = self.loss(Chance.of(recipe.seed, self.step))
         self.network.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), recipe.max_grad_norm)
-        self.optimizer.step(recipe.learning_rate_at(self.step), recipe.beta2, recipe.weight_decay)
+        self.optimizer.step(rate, recipe.beta2, recipe.weight_decay)
         self.step += 1
-        weight = 1 - min(recipe.ema_decay, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), weight)
-        return float(loss.detach())
+        update_average(self.average, self.network, recipe.ema_decay, self.step)
+        return TrainStep(self.step, loss.item(), rate, time.perf_counter() - started)
+
+    @property
+    def _config(self) -> dict[str, Any]:
+        return {"name": self.name, **dataclasses.asdict(self.recipe)}
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -128,15 +115,10 @@ class Training:
 
     def save(self) -> None:
         """Write the checkpoint, wholly or not at all."""
-        config = {"name": self.name, **dataclasses.asdict(self.recipe)}
-        write_atomically(self.checkpoint, encode(FORMAT, config, *flatten(self._state())))
+        write_checkpoint(self.checkpoint, FORMAT, self._config, self._state())
 
     def _resume(self) -> None:
-        config, tensors, rest = decode(self.checkpoint.read_bytes(), FORMAT, "a checkpoint of the tiny model")
-        if config != {"name": self.name, **dataclasses.asdict(self.recipe)}:
-            raise RunError(
-                f"{self.checkpoint} was made with another recipe ({json.dumps(config)}). Name another folder."
-            )
+        tensors, rest = read_checkpoint(self.checkpoint, FORMAT, "a checkpoint of the tiny model", self._config)
         if int(rest["step"]) == 0:
             return
         blank = self._blank()
@@ -156,11 +138,4 @@ class Training:
 
 def run(training: Training) -> Iterator[TrainStep]:
     """The steps left, with a progress bar that shows the loss."""
-    smooth = 0.0
-    with tqdm(total=training.recipe.steps, initial=training.step, mininterval=5) as bar:
-        for step in training.steps():
-            smooth = step.loss if smooth == 0.0 else 0.98 * smooth + 0.02 * step.loss
-            bar.update()
-            if step.step % 50 == 0:
-                bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
-            yield step
+    return progress(training.steps(), training.recipe.steps, training.step)

@@ -12,11 +12,14 @@ import torch
 from torch import Tensor
 
 from playground.diffusion.diffusers_schedulers import import_diffusers
-from playground.diffusion.schedules import NoiseSchedule, make_schedule
+from playground.diffusion.noise_schedule import NoiseSchedule
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.training import TrainStep
 from playground.stable_diffusion.digits.pictures import Writer
 from playground.stable_diffusion.digits.pipeline import make_scheduler, make_unet
-from playground.stable_diffusion.digits.run import Chance, Recipe, RunError, Training, TrainStep, run
+from playground.stable_diffusion.digits.run import Chance, Recipe, Training, run
 from playground.stable_diffusion.digits.words import draw_caption, draw_scene
+from playground.training_run import RunError
 
 RECIPE = Recipe(steps=22_000, batch_size=32, learning_rate=1.5e-3, optimizer="muon", ema_decay=0.9995)
 UNSAID = 0.1  # of the captions are empty, so that guidance has something to lead away from
@@ -37,7 +40,7 @@ def train_unet(folder: Path, recipe: Recipe = RECIPE) -> Iterator[TrainStep]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         unet = make_unet()
-    writer, schedule = Writer("train"), make_schedule("scaled_linear")
+    writer, schedule = Writer("train"), ScheduleConfig("scaled_linear").make()
     weights = level_weights(schedule)
 
     def loss(chance: Chance) -> Tensor:

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from playground.diffusion.training import TrainStep
 from playground.stable_diffusion.digits.pictures import Writer
 from playground.stable_diffusion.digits.pipeline import LATENT_CHANNELS, make_vae
-from playground.stable_diffusion.digits.run import Chance, Recipe, Training, TrainStep, run
+from playground.stable_diffusion.digits.run import Chance, Recipe, Training, run
 from playground.stable_diffusion.digits.words import draw_scene
 
 RECIPE = Recipe(steps=9_000, batch_size=16, learning_rate=2.5e-3, optimizer="muon")
-LATENT_NOISE = 0.06  # of the latents' standard deviation: the decoder learns to bear what the U-Net gets wrong
+LATENT_NOISE = 0.06  # of the latents' standard deviation: the decoder learns to tolerate the U-Net's errors
 KL_WEIGHT = 2e-6
 INK_WEIGHT = 6.0  # most of a picture is background
 L1_WEIGHT = 0.1

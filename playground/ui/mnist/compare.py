@@ -1,4 +1,4 @@
-"""Comparing in the MNIST tab: the same noise, two to four ways, side by side."""
+"""Comparisons in the MNIST tab: runs from the same noise, two to four of them side by side."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from playground.mnist import GenerateError
 from playground.mnist.generate import generate
 from playground.mnist.jobs import Job, collected, compared
 from playground.refusal import Refusal
-from playground.ui.mnist.knobs import COMPARE_CHOICES, COMPARE_DEFAULTS, COMPARISONS, MOST_COMPARED, mnist_settings
+from playground.ui.mnist.knobs import COMPARE_DEFAULTS, COMPARISONS, MOST_COMPARED, compare_choices, mnist_settings
 from playground.ui.mnist.show import ASIDE, SessionOf, packed_run
 from playground.ui.mnist.stage import pack_news
 from playground.ui.shared.notices import Update, notice
 
 
 class Comparison:
-    """Lays out what is compared: `by` what, and which `values` of it; `button` begins. `session` finds the visitor's,
-    runs go to `path`.
+    """Lays out the choice of what to vary (`by`) and of its `values`; `button` starts the comparison. `session`
+    finds the visitor's, runs go to `path`.
     """
 
     def __init__(self, session: SessionOf, path: gr.HTML, news: gr.HTML) -> None:
@@ -35,7 +35,7 @@ class Comparison:
             filterable=False,
         )
         self.values = gr.Dropdown(
-            COMPARE_CHOICES["sampler"],
+            compare_choices("sampler"),
             value=COMPARE_DEFAULTS["sampler"],
             multiselect=True,
             max_choices=MOST_COMPARED,
@@ -46,15 +46,15 @@ class Comparison:
         self.by.input(self._choices, inputs=[self.by], outputs=[self.values], preprocess=False, **ASIDE)
 
     def _choices(self, by: Any) -> Any:
-        if by not in COMPARE_CHOICES:
+        if not isinstance(by, str) or by not in COMPARISONS:
             return gr.skip()
-        return gr.Dropdown(choices=COMPARE_CHOICES[by], value=COMPARE_DEFAULTS[by])
+        return gr.Dropdown(choices=compare_choices(by), value=COMPARE_DEFAULTS[by])
 
     def compare(self, request: gr.Request, by: Any, chosen: Any, *values: Any) -> Iterator[Update]:
         """Draw as the knobs' `values` say, once with each of `chosen`."""
         try:
             session, settings = self.session(request), mnist_settings(values)
-            allowed = {value for _, value in COMPARE_CHOICES.get(str(by), [])}
+            allowed = {value for _, value in compare_choices(by)} if by in tuple(COMPARISONS) else set()
             given = chosen if isinstance(chosen, list) else []
             picked = [value for value in given if isinstance(value, str) and value in allowed]
             if not 2 <= len(picked) <= MOST_COMPARED:
@@ -63,7 +63,7 @@ class Comparison:
             requests = [compared(settings.request(len(session.lab.model.classes)), str(by), value) for value in picked]
             asked = session.ask()
             for slot, (each, title) in enumerate(requests):
-                each.make_schedule()
+                each.schedule.make()
                 labels = None if each.labels is None else torch.tensor(each.labels)
                 job = Job(generate(session.lab.model, each), each.sampling.steps, title, labels)
                 steps: list[SampleStep] = []

@@ -1,4 +1,4 @@
-"""What is taken home from the MNIST tab: the runs on show as files, and the model that was trained."""
+"""What the MNIST tab lets a visitor take home: the runs on show as files, and the trained model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WRITERS = {"png": filmstrip, "gif": animation, "npz": arrays}
 
 class MnistHome:
     """Lays out what there is to take home. `session` finds the visitor's; files go to the channel `files`. A saved
-    model that is opened shows on `stage` and draws from then on, as `draws_with` then says.
+    model, once opened, shows on `stage` and draws from then on; `draws_with` is set to say so.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from playground.ui.shared.notices import Update, notice
 
 
 class Images:
-    """Lays out where images come from. `session` finds the visitor's; what lies on it is told through `scene`."""
+    """Lays out where images come from. `session` finds the visitor's; its images reach the page through `scene`."""
 
     def __init__(self, session: SessionOf, stage: gr.HTML, scene: gr.HTML, knobs: list[Any]) -> None:
         self.session, self.scene = session, scene
@@ -84,9 +84,9 @@ class Images:
 
 
 def _taken(paths: list[Path]) -> list[tuple[str, bytes]]:
-    """Uploaded files' names and contents; the files go. Raises ImageDataError.
+    """Uploaded files' names and contents; the files are deleted. Raises ImageDataError.
 
-    Gradio keeps a file under its content's checksum: of two who upload the same, one may find it gone.
+    Gradio keeps a file under its content's checksum: of two visitors who upload the same one, one may find it gone.
     """
     most = SETTINGS.max_image_upload_bytes
     try:

@@ -1,86 +1,81 @@
-// A sheet of paper over the page: to draw a digit, or to mark the part of one that is to be painted anew.
+// A dialog over the page: to draw a digit, or to mark the part of one that is to be painted anew.
 const PAPER = 112; // pixels a side, four for each of MNIST's
-const BRUSH = { draw: 9, mask: 20 }; // px
-const paper = find(".pg-paper"), pen = find(".pg-pen"), below = find(".pg-below"), penG = pen.getContext("2d", { willReadFrequently: true });
-const sheet = { use: "draw", index: 0, pointer: null, at: null };
+const BRUSH = { draw: 7, mask: 20 }; // px
+const below = find(".pg-below");
+const drawn = { use: "draw", index: 0 }; // index: of the digit that is repainted
 
-function openPaper(use, index, painting) { // painting: (2d context) => void, what lies under the pen
-  Object.assign(sheet, { use, index, pointer: null });
+const pen = penOn(find(".pg-pen"), (g, from, to) => {
+  const isMask = drawn.use === "mask";
+  Object.assign(g, { strokeStyle: isMask ? COLOUR.warning : "#fff", lineCap: "round", lineJoin: "round" });
+  g.lineWidth = BRUSH[drawn.use];
+  Object.assign(g, { shadowColor: "#fff", shadowBlur: isMask ? 0 : 3 }); // a soft edge, as scanned ink has
+  strokeLine(g, ...from, to[0] + 0.01, to[1]);
+});
+
+// paintBelow(g): what lies under the pen.
+function openPaper(use, index, paintBelow) {
+  Object.assign(drawn, { use, index });
   const g = below.getContext("2d");
-  g.fillStyle = "#000"; g.fillRect(0, 0, PAPER, PAPER);
-  if (painting) { g.imageSmoothingEnabled = false; painting(g); }
-  find("#pg-paper-title").textContent = use === "draw" ? "Draw a digit" : "Repaint a part";
-  notePaper(use === "draw" ? "With the mouse or a finger, large and in the middle." : "Cover what is to be made anew. The rest stays.");
-  for (const part of root.querySelectorAll("[data-paper]")) part.hidden = part.dataset.paper !== use;
-  pen.classList.toggle("pg-veil", use === "mask");
-  wipePaper();
+  g.fillStyle = "#000";
+  g.fillRect(0, 0, PAPER, PAPER);
+  if (paintBelow) {
+    g.imageSmoothingEnabled = false;
+    paintBelow(g);
+  }
+  setText("#pg-paper-title", use === "draw" ? "Draw a digit" : "Repaint a part");
+  notePaper(
+    use === "draw"
+      ? "With the mouse or a finger, large and in the middle."
+      : "Cover what is to be made anew. The rest stays.",
+  );
+  for (const part of all("[data-paper]")) part.hidden = part.dataset.paper !== use;
+  find(".pg-pen").classList.toggle("pg-veil", use === "mask");
+  pen.wipe();
   paper.showModal();
 }
 
-function notePaper(text, wrong) {
-  find(".pg-paper-note").textContent = text;
-  find(".pg-paper-note").classList.toggle("pg-wrong", !!wrong);
-}
-
-const wipePaper = () => penG.clearRect(0, 0, PAPER, PAPER);
-
-function paperPixels() { // how much ink, or veil, lies on each pixel: {base64, share}
-  const { data } = penG.getImageData(0, 0, PAPER, PAPER), bytes = new Uint8Array(PAPER * PAPER);
-  let covered = 0;
-  for (let i = 0; i < bytes.length; i++) {
-    const alpha = data[4 * i + 3];
-    bytes[i] = sheet.use === "draw" ? alpha : alpha > 127 ? 255 : 0;
-    covered += bytes[i] > 127;
-  }
-  return { base64: btoa(String.fromCharCode(...bytes)), share: covered / bytes.length };
-}
-
-function penTo(x, y) {
-  const width = BRUSH[sheet.use], mask = sheet.use === "mask";
-  penG.strokeStyle = mask ? COLOUR.warning : "#fff"; penG.lineCap = penG.lineJoin = "round";
-  penG.lineWidth = mask ? width : width - 2;
-  penG.shadowColor = "#fff"; penG.shadowBlur = mask ? 0 : 3; // a soft edge, as scanned ink has
-  penG.beginPath(); penG.moveTo(...sheet.at); penG.lineTo(x + 0.01, y); penG.stroke();
-  sheet.at = [x, y];
-}
-
-const onPaper = (event) => {
-  const box = pen.getBoundingClientRect();
-  return [(event.clientX - box.left) / box.width * PAPER, (event.clientY - box.top) / box.height * PAPER];
-};
-pen.addEventListener("pointerdown", (event) => {
-  event.preventDefault(); pen.setPointerCapture(event.pointerId);
-  sheet.pointer = event.pointerId; sheet.at = onPaper(event);
-  penTo(...sheet.at);
-});
-pen.addEventListener("pointermove", (event) => {
-  if (sheet.pointer === event.pointerId) for (const part of event.getCoalescedEvents()) penTo(...onPaper(part));
-});
-for (const end of ["pointerup", "pointercancel"]) pen.addEventListener(end, () => { sheet.pointer = null; });
-
 const paperActions = {
-  wipe: wipePaper,
-  cancel() { paper.close(); },
-  start_from() { sendDrawing("start"); },
-  teach() { sendDrawing("teach"); },
-  repaint_this() {
-    const { base64, share } = paperPixels();
-    if (share < 0.002) return notePaper("Cover a part of the digit first.", true);
-    if (share > 0.98) return notePaper("Leave something of the digit, or press Generate for a new one.", true);
+  wipe: pen.wipe,
+  cancel() {
     paper.close();
-    return ask("masked", { pixels: base64, index: sheet.index }, "Repainting …");
+  },
+  start_from() {
+    sendDrawing("start");
+  },
+  teach() {
+    sendDrawing("teach");
+  },
+  repaint_this() {
+    const { base64, share } = pen.pixels(false);
+    if (share < 0.002) {
+      notePaper("Cover a part of the digit first.", true);
+      return;
+    }
+    if (share > 0.98) {
+      notePaper("Leave something of the digit, or press Generate for a new one.", true);
+      return;
+    }
+    paper.close();
+    ask("masked", { pixels: base64, index: drawn.index }, "Repainting …");
   },
 };
 
 function sendDrawing(use) {
-  const { base64, share } = paperPixels();
-  if (share < 0.004) return notePaper("Draw something first.", true);
-  const label = Number(find(".pg-label").value);
-  if (use === "start") {
-    paper.close(); show("both");
-    return ask("drawn", { pixels: base64, use, label }, "Starting from your drawing …");
+  const { base64, share } = pen.pixels(true);
+  if (share < 0.004) {
+    notePaper("Draw something first.", true);
+    return;
   }
-  trigger("drawn", { pixels: base64, use, label });
-  wipePaper(); // the next one: a model learns more from several
-  return notePaper(`Sent as “${find(".pg-label").selectedOptions[0].text}”. Draw another, or press Cancel to go back.`);
+  const label = Number(find(".pg-label").value);
+  const data = { pixels: base64, use, label };
+  if (use === "start") {
+    paper.close();
+    show("both");
+    ask("drawn", data, "Starting from your drawing …");
+    return;
+  }
+  trigger("drawn", data);
+  pen.wipe(); // for the next one: a model learns more from several
+  const name = find(".pg-label").selectedOptions[0].text;
+  notePaper(`Sent as “${name}”. Draw another, or press Cancel to go back.`);
 }

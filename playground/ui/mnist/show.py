@@ -21,14 +21,14 @@ from playground.ui.mnist.stage import pack_path, pack_scene
 from playground.ui.shared.notices import QUIET, Update, notice
 
 SessionOf = Callable[[gr.Request], MnistSession]  # raises Gone
-KEPT_STATES = 101  # of a run: what crosses to the browser, and what is kept to take home
+KEPT_STATES = 101  # of a run: what the browser receives, and what is kept to take home
 FIRST_TITLE = "DDPM, 1,000 steps, every 5th kept (drawn beforehand)"
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mnist-aside"}
 
 
 def packed_scene(session: MnistSession, settings: MnistSettings) -> str:
-    """The images on the session, one noise for each, and the schedule."""
-    table = session.shown(settings.request().make_schedule())
+    """The session's images, one noise for each, and the schedule."""
+    table = session.shown(settings.schedule.make())
     images = session.uploaded
     classes, name = (DIGITS, "MNIST test digits") if images is None else (images.classes, images.name)
     with COMPUTE_LOCK.work():
@@ -39,7 +39,7 @@ def packed_scene(session: MnistSession, settings: MnistSettings) -> str:
 def packed_run(
     session: MnistSession, path: SamplePath, title: str, seconds: float, slot: int = 0, slots: int = 1
 ) -> str:
-    """A run for the stage; it is also what is taken home next."""
+    """A run for the stage; it is also the one that Take it home saves."""
     kept = thinned(path, KEPT_STATES)
     session.made = [*(session.made if slot else []), Made(kept, title)]
     with COMPUTE_LOCK.work():
@@ -50,7 +50,7 @@ def packed_run(
 
 
 def in_words(path: SamplePath, seconds: float) -> str:
-    """What a run took."""
+    """How many calls and seconds a run took, and its seed."""
     return f"{path.calls:,} network calls, {seconds:.1f} s, seed {path.seed}"
 
 
@@ -64,7 +64,7 @@ def packed_first_run() -> str:
 
 
 def attempt(word: gr.HTML, change: Callable[[], Update]) -> Update:
-    """What `change` shows; when it is refused, why, at `word`."""
+    """What `change` shows; where it is refused, the reason at `word`."""
     try:
         return {word: "", **change()}
     except Refusal as refusal:

@@ -24,10 +24,19 @@ from playground.ui.shared.wire import Kind, pack
 SCRIPTS = (
     "shared/wire",
     "shared/stage",
+    "shared/html",
+    "shared/canvas",
     "shared/charts",
+    "shared/pixels",
+    "shared/training",
     "mnist/page",
-    "mnist/draw",
+    "shared/pen",
+    "mnist/films",
+    "mnist/panels",
+    "mnist/charts",
     "mnist/show",
+    "mnist/words",
+    "mnist/messages",
     "mnist/paper",
     "mnist/stage",
 )
@@ -124,15 +133,15 @@ def pack_news(
     running: bool | None = None,
     sampling: bool | None = None,
 ) -> str:
-    """What is going on, in words for the visitor; `progress`: (k, K), none where nothing is under way."""
-    # The page hears of new values alone: without `at`, the same refusal twice would be heard once.
+    """What is going on, in words for the visitor; `progress`: (k, K), or None while nothing runs."""
+    # The page is told of changed values only: without `at`, a refusal repeated would be shown once.
     meta: dict[str, Any] = {"wrong": wrong, "progress": progress, "at": time.time_ns()}
     said = {"status": status, "running": running, "sampling": sampling}
     return pack(meta | {key: value for key, value in said.items() if value is not None})
 
 
 def pack_frame(preview: Preview, run: int, calm: bool = False) -> str:
-    """One look at a training run; `run`: its number, higher for every new one; `calm`: its note is no fault."""
+    """One look at a training run; `run`: its number, higher for every new one; `calm`: its note reports no fault."""
     meta = {
         "run": run,
         "step": preview.step,

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from playground.diffusion.sampling import SAMPLERS, SampleStep, SamplingConfig, collect
-from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.fair_lock import COMPUTE_LOCK
 from playground.mnist import MnistLab
 from playground.mnist.data import DIGITS, ImageDataError
@@ -25,23 +25,26 @@ from playground.ui.mnist.compare import Comparison
 from playground.ui.mnist.explain import HOW_IT_WORKS, RUNNING_CODE
 from playground.ui.mnist.home import MnistHome
 from playground.ui.mnist.images import Images
-from playground.ui.mnist.knobs import GROUPS, KNOBS, LIVE_KNOBS, mnist_settings
+from playground.ui.mnist.knobs import all_knobs, groups, live_paths, mnist_settings
 from playground.ui.mnist.show import ASIDE, FIRST_TITLE, in_words, packed_first_run, packed_run, packed_scene
 from playground.ui.mnist.stage import mnist_channel, mnist_stage, pack_news
 from playground.ui.mnist.training import LiveTraining
+from playground.ui.shared.knobs import Knob
 from playground.ui.shared.notices import MATHS, QUIET, Update, lay_out_code, notice
+from playground.ui.shared.schedule_knobs import show_chosen
 
 TAKEN_SAMPLING = ("sampler", "steps", "spacing")  # comes with a schedule from the Schedules tab
 DRAW: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "mnist-draw"}
 
 
 class MnistTab:
-    """The tab's components and events. `sessions` knows whose session is whose."""
+    """The tab's components and events. `sessions` finds each visitor's."""
 
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
         self.notices: dict[str, gr.HTML] = {}
         self.controls: dict[str, Any] = {}
+        self.table = groups()
         self._lay_out()
         self._wire()
 
@@ -54,10 +57,10 @@ class MnistTab:
         with gr.Row(elem_classes="pg-room"):
             self.stage = mnist_stage()
             with gr.Column(elem_classes="pg-knobs", min_width=260, scale=0):
-                for name in GROUPS:
+                for name in self.table:
                     with gr.Accordion(name, open=name in ("Digits", "Sampler"), elem_classes="pg-group"):
                         self._lay_out_group(name)
-                self.knobs = [*(self.controls[k.path] for k in KNOBS), self.brought]
+                self.knobs = [*(self.controls[k.path] for k in all_knobs()), self.brought]
                 with gr.Accordion("Compare", open=False, elem_classes="pg-group"):
                     self.comparison = Comparison(self._session, self.path, self.news)
                 with gr.Accordion("Images", open=False, elem_classes="pg-group"):
@@ -72,7 +75,7 @@ class MnistTab:
 
     def _lay_out_group(self, name: str) -> None:
         default = MnistSettings()
-        for knob in (k for k in GROUPS[name] if not k.more):
+        for knob in (k for k in self.table[name] if not k.more):
             self.controls[knob.path] = knob.component(default)
         if name == "Live training":
             self.draws_with = gr.Radio(
@@ -82,15 +85,15 @@ class MnistTab:
                 info="Train on the stage (Train live), then let what was learned draw.",
             )
         self.notices[name] = gr.HTML("", elem_classes="pg-notice")
-        if any(k.more for k in GROUPS[name]):
+        if any(k.more for k in self.table[name]):
             with gr.Accordion("more", open=False, elem_classes="pg-more"):
-                for knob in (k for k in GROUPS[name] if k.more):
+                for knob in (k for k in self.table[name] if k.more):
                     self.controls[knob.path] = knob.component(default)
 
     def _wire(self) -> None:
         stage, knobs = self.stage, self.knobs
         shown = [self.scene, self.path, self.news, *self.notices.values()]
-        taken = [self.controls[name] for name in ("schedule", *TAKEN_SAMPLING)]
+        taken = [self.controls[name] for name in (*(k.path for k in self._of_schedules()), *TAKEN_SAMPLING)]
         self.takes = [self.scene, self.news, self.brought, *taken, self.notices["Sampler"]]
         stage.ready(self._ready, inputs=knobs, outputs=shown, preprocess=False, **ASIDE)
         begin, learn, comparison = self.controls["begin"], self.controls["learn"], self.comparison
@@ -105,12 +108,17 @@ class MnistTab:
             stage.drawn(self._drawn, **asking | {"outputs": [*shown, begin, learn]}),
             comparison.button.click(comparison.compare, **comparing),
         ]
+        live = live_paths()
         for path, control in self.controls.items():
-            if path not in LIVE_KNOBS:
+            if path not in live:
                 sampling.append(control.input(self._turned, trigger_mode="always_last", **asking))
+        show_chosen(self.controls)
         stopped = stage.stop(lambda: None, cancels=sampling, queue=False, **QUIET)
-        stopped.then(self._stopped, outputs=[self.news], **ASIDE)  # in the queue, behind what the run had said already
+        stopped.then(self._stopped, outputs=[self.news], **ASIDE)  # queued: it must come after the run's last message
         LiveTraining(self.sessions, stage, self.notices["Live training"], self.draws_with, knobs)
+
+    def _of_schedules(self) -> list[Knob]:
+        return [knob for knob in all_knobs() if knob.path.startswith("schedule.")]
 
     # --- what the page shows -------------------------------------------------------------------------------------
 
@@ -122,8 +130,8 @@ class MnistTab:
             session, settings = self.sessions.visitor(str(request.session_hash)).mnist, mnist_settings(values)
             yield {self.scene: packed_scene(session, settings)}
             said = f"Shown: {FIRST_TITLE}"
-            if settings.schedule == CUSTOM:  # brought before this tab was first opened
-                said += ". Press Generate to draw on the schedule brought from Schedules."
+            if settings.schedule != MnistSettings().schedule:  # brought before this tab was first opened
+                said += f". Press Generate to draw on {settings.schedule.title}."
             yield {self.path: packed_first_run(), self.news: pack_news(said, sampling=False)}
         except Refusal as refusal:
             yield {self.news: pack_news(str(refusal), wrong=True)}
@@ -135,15 +143,13 @@ class MnistTab:
         knobs' `values` as they stand. Raises Refusal.
         """
         taken = {name: getattr(sampling, name) for name in TAKEN_SAMPLING}
-        settings = dataclasses.replace(
-            mnist_settings(values), schedule=CUSTOM, custom_schedule=config.to_dict(), **taken
-        )
+        settings = dataclasses.replace(mnist_settings(values), schedule=config, **taken)
         said = f"Brought from Schedules: {config.title}, {SAMPLERS[sampling.sampler].title}."
         return {
-            # A blank more than what `_ready` sends: a tab not opened yet hears of new values only from then on.
+            # The line break makes it differ from what `_ready` sends: a tab that is opened later only hears of changes.
             self.scene: packed_scene(self._session(request), settings) + "\n",
             self.brought: json.dumps(config.to_dict()),
-            self.controls["schedule"]: CUSTOM,
+            **{self.controls[knob.path]: knob.value(settings) for knob in self._of_schedules()},
             **{self.controls[name]: value for name, value in taken.items()},
             self.notices["Sampler"]: notice(said),
             self.news: pack_news(f"{said} Press Generate."),
@@ -154,7 +160,7 @@ class MnistTab:
     def _generate(
         self, request: gr.Request, event: gr.EventData, by: Any, chosen: Any, *values: Any
     ) -> Iterator[Update]:
-        """Draw what the knobs say, with a word on progress; when it cannot be, why."""
+        """Draw what the knobs say, with reports of progress; where that is refused, the reason."""
         if event._data.get("mode") == "compare":
             yield from self.comparison.compare(request, by, chosen, *values)
             return
@@ -175,7 +181,7 @@ class MnistTab:
         steps: list[SampleStep] = []
         asked, begun = session.ask(), time.perf_counter()
         for steps in collected(job):
-            if session.asked != asked:  # another settings came meanwhile, and is at work on its own
+            if session.asked != asked:  # a newer request has taken over
                 return
             yield {self.news: pack_news("Drawing …", progress=(len(steps), job.total), sampling=True)}
         seconds = time.perf_counter() - begun
@@ -190,7 +196,7 @@ class MnistTab:
         yield {self.path: packed_run(session, path, job.title, seconds, slot=1, slots=2), self.news: done}
 
     def _turned(self, request: gr.Request, *values: Any) -> Iterator[Update]:
-        """A knob was turned: the images on their way into noise follow at once, then what was drawn is drawn anew."""
+        """A knob was turned: the forward process follows at once, then what was drawn is drawn anew."""
         try:
             session, settings = self._session(request), mnist_settings(values)
             job = work_on(session, settings)
@@ -239,7 +245,7 @@ class MnistTab:
 
 
 def warm_up() -> None:
-    """What the tab needs first, before anyone opens it."""
+    """Loads what the tab needs first, before anyone opens it."""
     with COMPUTE_LOCK.work():
         packed_first_run()
         MnistLab()

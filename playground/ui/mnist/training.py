@@ -17,7 +17,7 @@ from playground.mnist.settings import MnistSettings
 from playground.refusal import Refusal
 from playground.sessions import FullHouse, Gone, Sessions
 from playground.settings import SETTINGS
-from playground.ui.mnist.knobs import LIVE_KNOBS, mnist_settings
+from playground.ui.mnist.knobs import live_paths, mnist_settings
 from playground.ui.mnist.stage import pack_frame
 from playground.ui.shared.notices import QUIET, Update, notice
 from playground.ui.shared.wire import pack
@@ -34,7 +34,7 @@ class LiveTraining:
         stage.train(
             self._train,
             inputs=knobs,
-            trigger_mode="multiple",  # Train pressed right after Pause must not be lost
+            trigger_mode="multiple",  # Train, pressed right after Pause, must not get lost
             concurrency_limit=SETTINGS.max_training_visitors,
             **told,
         )
@@ -128,18 +128,18 @@ class LiveTraining:
 
 
 def still(session: MnistSession, run: LiveRun, note: str) -> str:
-    """A frame of a run that stands still."""
+    """A frame of a run that is paused."""
     facts: dict[str, Any] = {"losses": [], "steps_per_second": 0.0, "seconds": 0.0, "running": False}
     return pack_frame(look(run, COMPUTE_LOCK, **facts, note=note), session.runs, calm=True)
 
 
 def live_knobs(settings: MnistSettings) -> dict[str, Any]:
     """What the knobs of live training say."""
-    return {name: getattr(settings, name) for name in LIVE_KNOBS}
+    return {name: getattr(settings, name) for name in live_paths()}
 
 
 def _idle(note: str, running: bool = False) -> str:
-    """A word to the stage that nothing trains, or not yet."""
+    """Tells the stage that nothing trains, or not yet."""
     return pack({"running": running, "note": note, "calm": running, "at": time.time_ns()})
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from playground.diffusion import knot_schedules, schedules
+from playground.diffusion import knot_schedules, noise_schedule
 from playground.diffusion.diffusers_schedulers import make_scheduler, spaced_timesteps
-from playground.schedules import curves, drawn, learned, quality, reference, steps
-from playground.schedules import diffusers_export as bridges
-from playground.ui.shared.notices import source
+from playground.diffusion.schedules import by_formula
+from playground.schedules import curves, diffusers_export, drawn, learned, quality, reference, steps
+from playground.ui.shared.notices import samplers_source, source
 
 HOW_IT_WORKS: dict[str, str] = {
     "One table, many curves": r"""
@@ -35,15 +35,15 @@ $\varepsilon$ an error at $t = 0$ weighs far more than one at the end, $2.5 \cdo
 """,
     "Where the steps fall": r"""
 Sampling visits $K$ of the $T$ timesteps. **leading** takes every $\lfloor T/K \rfloor$-th from 0 and never sees the last
-one; **trailing** ends on it; **linspace** has both ends (Lin et al. 2023, table 2). **karras** spaces $\sigma^{1/\rho}$
-evenly and makes levels of its own (Karras et al. 2022). **PNDM** (Liu et al. 2022) takes the mean of the last four
+one; **trailing** ends on it; **linspace** has both ends (Lin et al. 2023, table 2). **karras** spaces
+$(\sigma_t/\alpha_t)^{1/\rho}$ evenly and makes levels of its own (Karras et al. 2022, who call that ratio $\sigma$). **PNDM** (Liu et al. 2022) takes the mean of the last four
 $\hat\varepsilon$, weighted $(55, -59, 37, -9)/24$. At its start there are no former ones, so diffusers asks twice at the
 second timestep: $n$ steps are $n + 1$ calls. The ring marks the repeat, the arcs lead to the calls that enter. With zero
 terminal SNR it cannot start, for $\hat x_0 = (x - \sigma \hat\varepsilon)/\alpha$ divides by 0.
 """,
     "Draw, or learn": r"""
 **Draw your own**: what you draw is made to fall (pool adjacent violators, the nearest falling curve in squares), and its
-$\beta$ is clipped to $(0, 1)$; the sheet says what was changed. **Learned**: Variational Diffusion Models (Kingma et al.
+$\beta$ is clipped to $(0, 1)$; the card says what was changed. **Learned**: Variational Diffusion Models (Kingma et al.
 2021) let a monotone network give $\lambda(t)$. The bound does not depend on it, but the *variance* of its estimate from
 random $t$ does: that is made small. The denoiser is the exact one of the chosen cloud, so the schedule depends on the data
 alone.
@@ -63,14 +63,13 @@ stop helping.
 }
 
 RUNNING_CODE: dict[str, str] = {
-    "Schedules": source(
-        schedules.linear, schedules.scaled_linear, schedules.cosine, schedules.laplace, schedules.karras, schedules.flow
-    ),
-    "Zero SNR": source(schedules.rescale_zero_terminal_snr),
-    "Curves": source(schedules.NoiseSchedule, curves.curves, curves.density),
+    "Schedules": source(*(row.make for row in by_formula().values())),
+    "Zero SNR": source(noise_schedule.rescale_zero_terminal_snr),
+    "Curves": source(noise_schedule.NoiseSchedule, curves.curves, curves.density),
     "Drawn": source(drawn.knots_from_stroke, drawn.falling, knot_schedules.drawn),
     "Learned": source(learned.learn, learned.MonotoneNetwork, learned.Moments),
+    "Samplers": samplers_source(),
     "Steps": source(steps.where, spaced_timesteps, make_scheduler),
     "Quality": source(quality._measure, quality._point, reference.ends),
-    "In diffusers": source(bridges.snippet, bridges.scheduler_config),
+    "In diffusers": source(diffusers_export.snippet, diffusers_export.scheduler_config),
 }

@@ -1,8 +1,8 @@
 """The Schedules tab's stage: what Python sends to it, and the questions it asks without a queue.
 
 The browser keeps the schedules' curves, digits and clouds with their noise, and mixes, draws and scrubs by itself. A
-knob asks for its own schedule's curves alone (`read_curves`). What comes up is a stranger's: each answer is either what
-was asked for, or {"wrong": words for the visitor, "knob": the field at fault}.
+knob asks for its own schedule's curves alone (`read_curves`). Questions may come from anyone: each answer is either
+what was asked for, or {"wrong": words for the visitor, "knob": the field at fault}.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import plotly
 import torch
 from torch import Tensor
 
+from playground.diffusion.noise_schedule import MAX_TIMESTEPS, ScheduleError
 from playground.diffusion.sampling import SamplerError, SamplingConfig
 from playground.diffusion.sampling_config import scheduled
-from playground.diffusion.schedule_config import KNOBS_OF, TITLES, ScheduleConfig
-from playground.diffusion.schedules import MAX_TIMESTEPS, ScheduleError
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedules import SCHEDULES, by_curve
 from playground.fair_lock import COMPUTE_LOCK
 from playground.mnist.data import DIGITS, mnist
 from playground.refusal import Refusal
@@ -36,25 +37,32 @@ from playground.ui.shared.wire import Kind, pack
 SCRIPTS = (
     "shared/wire",
     "shared/stage",
+    "shared/html",
+    "shared/canvas",
+    "shared/pixels",
     "schedules/page",
     "schedules/cards",
+    "schedules/knobs",
     "schedules/axes",
     "schedules/panels",
+    "schedules/overlay",
     "schedules/pictures",
     "schedules/steps",
-    "schedules/draw",
+    "schedules/drawing",
     "schedules/quality",
+    "schedules/facets",
+    "schedules/export",
     "schedules/stage",
 )
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 SAMPLING_FIELDS = ("sampler", "steps", "spacing")  # that this tab turns
 FIRST_SAMPLING = SamplingConfig("pndm", 10)  # what the steps figure opens with: its repeat is a sight
 START = tuple(ScheduleConfig(name) for name in ("linear", "scaled_linear", "cosine", "karras"))
-MOST_SCHEDULES = 12  # side by side: more colours than that nobody tells apart
+MOST_SCHEDULES = 12  # side by side: nobody can tell more colours apart
 MOST_STROKE = 1_000  # points of a drawn curve
 SHOWN_POINTS = 500  # of a cloud
 SEED = 0  # of the digits and the noise that are shown
-LARGEST = 1e30  # float32 crosses to the browser: what is beyond counts as infinite there
+LARGEST = 1e30  # numbers reach the browser as float32: anything larger counts as infinite there
 DENOISERS = {"exact": "exact, of the cloud", "toy": "toy network, trained live", "mnist": "MNIST model"}
 
 Answer = dict[str, Any]
@@ -82,15 +90,15 @@ def schedules_channel() -> gr.HTML:
 
 
 def _answering(answer: Callable[[Answer], Answer]) -> Callable[[Any], Answer]:
-    """`answer` for whatever comes from a browser; a refusal is an answer, too."""
+    """`answer` for whatever a browser sends; a refusal is an answer, too."""
 
     @wraps(answer)
-    def answered(wish: Any) -> Answer:
-        if not isinstance(wish, dict):
-            return {"wrong": "The page sent something that is no question. Reload it.", "knob": ""}
+    def answered(question: Any) -> Answer:
+        if not isinstance(question, dict):
+            return {"wrong": "The page sent a request that cannot be read. Reload it.", "knob": ""}
         try:
             with COMPUTE_LOCK.work():
-                return answer(wish)
+                return answer(question)
         except Refusal as refusal:
             return {"wrong": str(refusal), "knob": refusal.knob}
 
@@ -98,23 +106,23 @@ def _answering(answer: Callable[[Answer], Answer]) -> Callable[[Any], Answer]:
 
 
 @_answering
-def read_scene(wish: Answer) -> Answer:
+def read_scene(question: Answer) -> Answer:
     """What never changes, and the curves of the first schedules."""
     return {"scene": _scene(), "curves": [_packed_curves(config) for config in START]}
 
 
 @_answering
-def read_curves(wish: Answer) -> Answer:
+def read_curves(question: Answer) -> Answer:
     """The curves of `config`."""
-    return {"curves": _packed_curves(ScheduleConfig.from_dict(wish.get("config")))}
+    return {"curves": _packed_curves(ScheduleConfig.from_dict(question.get("config")))}
 
 
 @_answering
-def read_steps(wish: Answer) -> Answer:
+def read_steps(question: Answer) -> Answer:
     """Where the steps of `sampling` fall on each of `configs`; one that cannot be driven says why in its place."""
-    sampling = sampling_of(wish.get("sampling"))
+    sampling = sampling_of(question.get("sampling"))
     visits: list[Answer] = []
-    for config in configs_of(wish.get("configs")):
+    for config in configs_of(question.get("configs")):
         try:
             visits.append(dataclasses.asdict(where(config, sampling)))
         except (ScheduleError, SamplerError) as refusal:
@@ -123,20 +131,21 @@ def read_steps(wish: Answer) -> Answer:
 
 
 @_answering
-def read_stroke(wish: Answer) -> Answer:
+def read_stroke(question: Answer) -> Answer:
     """The schedule that `points` [[u, ᾱ], …] make, and in words what was changed to make them one."""
-    points = wish.get("points")
+    points = question.get("points")
     if not isinstance(points, list) or len(points) > MOST_STROKE:
         raise ScheduleError(f"A drawing has at most {MOST_STROKE} points. Draw it anew.", knob="knots")
     knots, words = knots_from_stroke(points)
-    config = dataclasses.replace(ScheduleConfig.from_dict(wish.get("config")), name="drawn", knots=knots)
+    given = ScheduleConfig.from_dict(question.get("config"))
+    config = dataclasses.replace(given, name=by_curve("hand"), knots=knots)
     return {"config": config.to_dict(), "words": words, "curves": _packed_curves(config)}
 
 
 @_answering
-def read_code(wish: Answer) -> Answer:
+def read_code(question: Answer) -> Answer:
     """`config` driven by `sampling`, in diffusers' words."""
-    config, sampling = ScheduleConfig.from_dict(wish.get("config")), sampling_of(wish.get("sampling"))
+    config, sampling = ScheduleConfig.from_dict(question.get("config")), sampling_of(question.get("sampling"))
     return {
         "snippet": snippet(config, sampling),
         "json": scheduler_config(config, sampling),
@@ -145,14 +154,14 @@ def read_code(wish: Answer) -> Answer:
 
 
 @_answering
-def read_files(wish: Answer) -> Answer:
+def read_files(question: Answer) -> Answer:
     """The curves of `configs` as text of a `kind`, csv or json."""
-    configs = configs_of(wish.get("configs"))
-    write = to_json if wish.get("kind") == "json" else to_csv
+    configs = configs_of(question.get("configs"))
+    write = to_json if question.get("kind") == "json" else to_csv
     return {"text": write(configs)}
 
 
-# --- what comes up ----------------------------------------------------------------------------------------------------
+# --- from the browser -------------------------------------------------------------------------------------------------
 
 
 def configs_of(values: Any) -> tuple[ScheduleConfig, ...]:
@@ -169,7 +178,7 @@ def sampling_of(values: Any) -> SamplingConfig:
     return SamplingConfig(**values)
 
 
-# --- what goes down ---------------------------------------------------------------------------------------------------
+# --- to the browser ---------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=256)  # a dragged knob comes back to where it was
@@ -184,7 +193,7 @@ def _packed_curves(config: ScheduleConfig) -> str:
         "T": len(schedule),
         "config": config.to_dict(),
         "title": config.title,
-        "name": TITLES[config.name],
+        "name": config.row.title,
         "warning": schedule.warning,
     }
     return pack(meta, **arrays)
@@ -194,8 +203,12 @@ def _scene() -> str:
     meta = {
         "start": [config.to_dict() for config in START],
         "schedules": {
-            name: {"title": TITLES[name], "knobs": [dataclasses.asdict(spec) for spec in specs]}
-            for name, specs in KNOBS_OF.items()
+            name: {
+                "title": row.title,
+                "knots_from": row.knots_from,
+                "knobs": [dataclasses.asdict(k) for k in row.knobs],
+            }
+            for name, row in SCHEDULES.items()
         },
         "curves": {name: dataclasses.asdict(curve) for name, curve in CURVES.items()},
         "samplers": {

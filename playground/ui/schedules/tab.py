@@ -1,6 +1,6 @@
 """The Schedules tab: schedules side by side, their curves and pictures, the quality chart, and diffusers' words.
 
-What needs no run is asked and answered without a queue (live/schedules.py). Here are the runs, and what is carried over
+What needs no run is asked and answered without a queue (stage.py). Here are the runs, and the schedules that are taken
 to other tabs.
 """
 
@@ -17,9 +17,10 @@ from typing import Any
 
 import gradio as gr
 
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import SAMPLERS
-from playground.diffusion.schedule_config import TITLES, ScheduleConfig
-from playground.diffusion.schedules import ScheduleError
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedules import by_curve
 from playground.fair_lock import COMPUTE_LOCK, in_turns
 from playground.refusal import Refusal
 from playground.schedules.learned import learn
@@ -33,7 +34,7 @@ from playground.ui.shared.wire import pack
 TOLD_EVERY = 0.2  # seconds between two messages of a run
 LEARNING_STEPS = 400
 MOST_CHARTS = 4  # measured at a time
-MOST_LEARNERS = 8  # at a time, those included who wait for their turn
+MOST_LEARNERS = 8  # at a time, the waiting ones included
 UNITS = {"exact": "points", "toy": "points", "mnist": "digits"}
 
 
@@ -116,7 +117,7 @@ class SchedulesTab:
                     yield _message("learned", card=card, waiting="" if begun else step.words)
                     continue
                 begun = True
-                config = dataclasses.replace(base, name="learned", knots=step.knots)
+                config = dataclasses.replace(base, name=by_curve("data"), knots=step.knots)
                 done = step.step == step.steps
                 facts = {"step": step.step, "steps": step.steps, "variance": step.variance, "least": step.least}
                 yield _message("learned", card=card, config=config.to_dict(), done=done, **facts)
@@ -175,7 +176,7 @@ def _chart(asked: int, data: Mapping[str, Any]) -> Iterator[str]:
 def _points(config: ChartConfig, points: list[dict[str, Any]]) -> Iterator[tuple[ChartPoint | None, str]]:
     """What goes on, in words, with the point if it is one; `points` fills."""
     for event in measure(config):
-        where = TITLES[config.schedules[event.schedule].name]
+        where = config.schedules[event.schedule].row.title
         if isinstance(event, ChartPoint):
             points.append(dataclasses.asdict(event))
             yield event, f"{event.done} of {event.total} points"
@@ -209,5 +210,5 @@ def _whole(value: Any) -> int:
 
 
 def warm_up() -> None:
-    """What the tab needs first, before anyone opens it."""
+    """Loads what the tab needs first, before anyone opens it."""
     read_scene({})

@@ -12,9 +12,8 @@ from playground.toy import LabError
 
 OWN = "own"
 NOTHING = "-"  # stands for None, which a dropdown takes for "nothing chosen"
-BROUGHT = "brought from Schedules"
 Choices = tuple[tuple[str, Any], ...]
-Control = gr.Dropdown | gr.Slider | gr.Checkbox
+Control = gr.Dropdown | gr.Slider | gr.Number | gr.Checkbox
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,12 @@ class Knob:
 
     def component(self, config: Any) -> Control:
         """The control, showing what `config` says."""
-        shared: dict[str, Any] = {"label": self.label, "info": self.info, "value": self.value(config)}
+        shared: dict[str, Any] = {
+            "label": self.label,
+            "info": self.info,
+            "value": self.value(config),
+            "visible": self.applies(config),
+        }
         if self.choices:
             return gr.Dropdown(choices=list(self.choices), filterable=False, **shared)
         if self.limits:
@@ -48,6 +52,14 @@ class Knob:
         for part in self.path.split("."):
             value = getattr(value, part)
         return NOTHING if value is None else value
+
+    def applies(self, config: Any) -> bool:
+        """Whether the control is to be seen with this `config`."""
+        return True
+
+    def changes(self, value: Any) -> dict[str, Any]:
+        """A visitor's value as a change of the configuration. Raises LabError."""
+        return {self.path: self.clean(value)}
 
     def clean(self, value: Any) -> Any:
         """A visitor's value as the field's own type. Raises LabError."""

@@ -35,7 +35,7 @@ class ClipCorner:
         self.corner.compare(self._compare, outputs=[self.corner], **LONG)
         painting = self.corner.paint(self._paint, outputs=[self.corner], **LONG)
         stopped = self.corner.stop(lambda: None, cancels=[painting], queue=False, **QUIET)
-        # In the queue, behind what the run had said already
+        # In the queue, after the messages of the run
         stopped.then(lambda: pack_word("Stopped."), outputs=[self.corner], concurrency_limit=8, **QUIET)
 
     def _compare(self, request: gr.Request, event: gr.EventData) -> str:

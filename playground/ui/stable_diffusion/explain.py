@@ -9,7 +9,7 @@ from playground.diffusion import diffusers_schedulers
 from playground.stable_diffusion import attention, clip_game, devices, generation, initial_latents, schedulers
 from playground.stable_diffusion.digits.pipeline import FOLDER
 from playground.stable_diffusion.digits.words import COLOUR_NAMES, DIGITS, held_out
-from playground.ui.shared.notices import source
+from playground.ui.shared.notices import samplers_source, source
 
 
 def _card(part: str) -> dict[str, Any]:
@@ -119,6 +119,7 @@ so what grows inside has to fit.
 RUNNING_CODE: dict[str, str] = {
     "The loop": source(generation.denoise),
     "Words": source(generation.encode),
+    "Samplers": samplers_source(),
     "Schedulers": source(schedulers.make, schedulers.options, diffusers_schedulers.level),
     "Initial latents": source(initial_latents.initial_latents, initial_latents.InitialLatents),
     "Attention": source(attention.RecordingProcessor, attention._probabilities),

@@ -174,7 +174,7 @@ def settings(made: Request, model: str) -> DrawSettings:
         prompt=made.prompt,
         negative_prompt=made.negative_prompt,
         seed=made.seeds[0],
-        guidance_scale=max(1.0, made.guidance_scale),  # below, nothing is guided either
+        guidance_scale=max(1.0, made.guidance_scale),  # below 1 nothing is guided either
         steps=made.steps,
         scheduler=made.scheduler,
         width=made.width,

@@ -43,7 +43,7 @@ def groups() -> dict[str, tuple[Knob, ...]]:
             Knob(
                 "steps",
                 "steps",
-                "Into how many the way from noise is cut. How many U-Net calls they take stands below.",
+                "How many steps lead from noise to picture. The U-Net calls that they take stand below.",
                 limits=(1, SETTINGS.max_denoising_steps, 1),
             ),
             Knob(
@@ -85,13 +85,13 @@ def all_knobs() -> tuple[Knob, ...]:
 
 @dataclass(frozen=True)
 class DrawSettings:
-    """All that the page's controls say."""
+    """Everything that the page's controls say."""
 
     model: str = "tiny"
     prompt: str = ""
     negative_prompt: str = ""
     seed: int = 0
-    lock: bool = True  # the seed stays as it is; else each Draw takes another
+    lock: bool = True  # keep the seed; otherwise each Draw takes another
     guidance_scale: float = 3.0
     steps: int = 20
     scheduler: str = DEFAULT_SCHEDULER
@@ -105,7 +105,7 @@ class DrawSettings:
 
     @classmethod
     def of(cls, name: str) -> DrawSettings:
-        """Where the knobs stand when the model `name` of the catalogue is chosen."""
+        """The knobs' values when the model `name` of the catalogue is chosen."""
         default: Defaults = CATALOGUE[name].defaults
         return cls(
             model=name,
@@ -139,11 +139,11 @@ class DrawSettings:
 
     @property
     def turnable(self) -> list[Any]:
-        """What `all_knobs` say: all but the model, the words and the seed."""
+        """What `all_knobs` say: everything but the model, the prompts and the seed."""
         return [knob.value(self) for knob in all_knobs()]
 
     def request(self, lab: StableDiffusionLab, prompt: str) -> Request:
-        """The run of `prompt`; where it is empty there is nothing to guide by, so without. Raises RequestError."""
+        """The run of `prompt`; an empty one is drawn without guidance, which needs words. Raises RequestError."""
         knobs = self.knobs | {"attention": self.attention}
         if not prompt.strip():
             knobs["guidance_scale"] = min(1.0, self.guidance_scale)

@@ -73,7 +73,7 @@ class ModelPart:
         with COMPUTE_LOCK.work():
             message = pack_model(lab.loaded, f"{model.about} {plan.words}")
         yield {self.channels.model: message, notices["Model"]: notice(plan.words)}
-        # Without a GPU a run of a large model takes minutes, and who asks for one should know before.
+        # Without a GPU a run of a large model takes minutes: tell the visitor before it starts.
         if model.bytes >= SMALL and plan.device != "cuda" and not speed.known(lab.loaded):
             yield {news: pack_news(f"Timing one step of {model.title} on this machine …")}
             lab.expected_seconds(lab.request("", guidance_scale=1.0))

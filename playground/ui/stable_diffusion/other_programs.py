@@ -11,16 +11,16 @@ from PIL import Image
 from playground.diffusion.sampling_config import named
 from playground.settings import SETTINGS
 
-MOST = 20_000  # characters
+MAX_TEXT = 20_000  # characters
 PAIR = re.compile(r"([A-Za-z][\w ]{0,30}):([^,\n]{1,80})(?:,|$)")
 
 
 def read_settings(png: bytes) -> dict[str, Any]:
     """Fields of DrawSettings that a PNG, known to be one, carries; not its size, which belongs to its own model."""
     with Image.open(io.BytesIO(png), formats=["PNG"]) as file:
-        file.load()  # texts may stand behind the pixels
+        file.load()  # texts may come after the pixels
         text = str(getattr(file, "text", {}).get("parameters", ""))
-    return read_parameters(text) if 0 < len(text) <= MOST else {}
+    return read_parameters(text) if 0 < len(text) <= MAX_TEXT else {}
 
 
 def read_parameters(text: str) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def read_parameters(text: str) -> dict[str, Any]:
             read[name] = int(value)
     scale = found.get("cfg scale", "")
     if re.fullmatch(r"\d{1,2}(\.\d{1,3})?", scale, re.ASCII) and float(scale) <= SETTINGS.max_guidance_scale:
-        read["guidance_scale"] = max(1.0, float(scale))  # below, nothing is guided either
+        read["guidance_scale"] = max(1.0, float(scale))  # below 1 nothing is guided either
     if scheduler := named(found.get("sampler", "")):
         read["scheduler"] = scheduler
     return read

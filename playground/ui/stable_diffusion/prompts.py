@@ -94,13 +94,13 @@ def draw_prompts(channels: Channels, visit: Visit, settings: DrawSettings, promp
 def _keep(
     session: StableDiffusionSession, last: Sequence[DenoisingStep], requests: Sequence[Request], model: str, kind: Kind
 ) -> tuple[list[list[str]], list[str]]:
-    """Put the pictures into the gallery: their ids for each prompt, and the ids that made room."""
-    before = {kept.number for kept in session.gallery}
+    """Add the pictures to the gallery. Returns their ids for each prompt, and the ids that made room."""
+    before = {picture.number for picture in session.gallery}
     ids = [
-        [str(kept.number) for kept in session.keep(step, request, model, kind)]
+        [str(picture.number) for picture in session.keep(step, request, model, kind)]
         for step, request in zip(last, requests, strict=True)
     ]
-    return ids, [str(number) for number in before - {kept.number for kept in session.gallery}]
+    return ids, [str(number) for number in before - {picture.number for picture in session.gallery}]
 
 
 def _no_words(prompts: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What is on show, as code: with this playground, and with diffusers alone."""
+"""The picture on show as code: with this playground, and with diffusers alone."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ PIPELINES: dict[Kind, str] = {
     "img2img": "StableDiffusionImg2ImgPipeline",
     "inpaint": "StableDiffusionInpaintPipeline",
 }
-BEGINNING, MASK = "beginning.png", "mask.png"
+INITIAL_IMAGE, MASK = "initial-image.png", "mask.png"
 NO_INPAINTING = """# With diffusers alone: not this one. Its inpainting pipeline takes Stable Diffusion's latents of 4
 # channels, and this model's have 8.
 """
 
 
 def scripts(parameters: Parameters) -> str:
-    """Short programs that draw the same picture: with this playground, with diffusers. One that began with a picture
-    reads it, and the part to be made anew, from files that have to be saved first.
+    """Short programs that draw the same picture: with this playground, and with diffusers. If it started from another
+    picture, they read that one, and the mask, from files that have to be saved first.
     """
     made, kind = parameters.request, parameters.kind
     scheduler = SAMPLERS[made.scheduler]
@@ -33,7 +33,7 @@ def scripts(parameters: Parameters) -> str:
     size = f"width={made.width}, height={made.height}"
     ours, theirs = ("", ""), ("", f" {size}")
     if kind != "text":
-        ours, theirs = _begun(kind, made.strength, size)
+        ours, theirs = _initial_image(kind, made.strength, size)
     program = f"""# In a notebook, from a checkout of this repository; every step is handed out
 from playground.stable_diffusion import StableDiffusionLab
 {ours[0]}
@@ -69,15 +69,15 @@ image.save("picture.png")
 """
 
 
-def _begun(kind: Kind, strength: float, size: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    """For the playground and for diffusers: how the beginning is read, and how it is handed on."""
+def _initial_image(kind: Kind, strength: float, size: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """For the playground and for diffusers: the lines that read the initial image, and the arguments that pass it."""
     part = kind == "inpaint"
     read = "from playground.stable_diffusion.picture import read_png\n\n"
-    read += f"picture = read_png(open({BEGINNING!r}, 'rb').read()).image  # the one it began with, saved as PNG\n"
+    read += f"picture = read_png(open({INITIAL_IMAGE!r}, 'rb').read()).image  # the one it started from, saved as PNG\n"
     load = "from diffusers.utils import load_image\n\n"
-    load += f"picture = load_image({BEGINNING!r})\n"
+    load += f"picture = load_image({INITIAL_IMAGE!r})\n"
     if part:
-        read += f"mask = read_png(open({MASK!r}, 'rb').read()).image[0] > 0.5  # white where it was made anew\n"
+        read += f"mask = read_png(open({MASK!r}, 'rb').read()).image[0] > 0.5  # white where it was repainted\n"
         load += f"mask = load_image({MASK!r}).convert('L')\n"
     ours = f",\n    init_image=picture{', mask=mask' if part else ''}, strength={strength:g}"
     theirs = f"\n    image=picture, {f'mask_image=mask, {size}, ' if part else ''}strength={strength:g}"

@@ -1,9 +1,9 @@
 """The Stable Diffusion tab's stage: pictures, the diagram and the gallery, and what Python sends to it.
 
 A run arrives as this component's value, each message a string of `wire.pack`: *begin* (what is drawn), a *step* of each
-prompt or a *cell* of a grid as it is made, *end*. Of values that follow each other at once a page sees the last alone;
-where one got lost it asks, and *again* brings them all. The model, the words' tokens and news come through the channels
-that `stable_diffusion_channel` makes.
+prompt or a *cell* of a grid as it is made, *end*. Of values that follow each other at once, a page sees only the last;
+if it missed one it asks for it, and *again* brings them all. The model, the words' tokens and news come through the
+channels that `stable_diffusion_channel` makes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from playground.diffusion.sampling_config import scheduled
 from playground.refusal import Refusal
 from playground.stable_diffusion.devices import SMALL
 from playground.stable_diffusion.generation import DenoisingStep, OutOfMemory
@@ -31,16 +32,35 @@ from playground.ui.shared.wire import Kind, pack
 SCRIPTS = (
     "shared/wire",
     "shared/stage",
+    "shared/html",
+    "shared/canvas",
     "shared/charts",
-    "mnist/draw",
+    "shared/pixels",
     "stable_diffusion/page",
-    "stable_diffusion/draw",
+    "stable_diffusion/state",
+    "shared/pen",
+    "stable_diffusion/sheets",
+    "stable_diffusion/attention",
+    "stable_diffusion/tiles",
     "stable_diffusion/show",
     "stable_diffusion/diagram",
+    "stable_diffusion/layout",
+    "stable_diffusion/words",
     "stable_diffusion/gallery",
     "stable_diffusion/messages",
+    "stable_diffusion/repaint",
     "stable_diffusion/stage",
 )
+CLIP_SCRIPTS = (
+    "shared/wire",
+    "shared/stage",
+    "shared/html",
+    "shared/canvas",
+    "shared/charts",
+    "shared/pixels",
+    "stable_diffusion/clip",
+)
+COMPARED = 4  # schedulers that stand beside the axis of a grid at first
 SMALL_LATENTS = 4096  # numbers
 EPS_LIMIT = 6.0  # standard deviations: one outlier must not coarsen every other number
 BROKE = "Something broke here; it is in the log. What was drawn is still there."
@@ -53,7 +73,7 @@ def stable_diffusion_stage() -> gr.HTML:
     `use`, `save`, `start_from` and `repaint` the `id` of a picture; `repaint` also `pixels`, base64 of 128×128 bytes,
     255 where covered; `opened` a file as `base64`.
     """
-    return component("pg-stable-diffusion", *SCRIPTS)
+    return component("pg-stable-diffusion", *SCRIPTS, schedulers=", ".join(list(scheduled())[:COMPARED]))
 
 
 def stable_diffusion_channel(kind: Literal["model", "tokens", "news", "file"]) -> gr.HTML:
@@ -207,13 +227,13 @@ def pack_end(run: int, status: str, *, wrong: bool = False, **meta: Any) -> str:
 
 
 def pack_again(messages: Sequence[str]) -> str:
-    """All messages of a run once more."""
+    """All messages of a run again."""
     return pack({"kind": "again", "messages": list(messages), "at": time.time_ns()})
 
 
 def pack_news(status: str | None = None, *, wrong: bool = False, **meta: Any) -> str:
     """What is going on, in words; `progress` (0 … 1), `drawing`, and whether a `smaller` setting is offered."""
-    said: dict[str, Any] = {"wrong": wrong, "at": time.time_ns(), **meta}  # the page hears of new values alone
+    said: dict[str, Any] = {"wrong": wrong, "at": time.time_ns(), **meta}  # a page is only told of values that are new
     return pack(said if status is None else {"status": status, **said})
 
 
@@ -242,7 +262,7 @@ def clip_corner() -> gr.HTML:
 
     Tells of compare (`captions`, lines), paint (`caption`) and stop.
     """
-    return component("pg-clip", "shared/wire", "shared/stage", "shared/charts", "mnist/draw", "stable_diffusion/clip")
+    return component("pg-clip", *CLIP_SCRIPTS)
 
 
 def pack_table(captions: Sequence[str], pictures: Tensor, table: Tensor) -> str:
@@ -258,5 +278,5 @@ def pack_painted(image: Tensor, step: int, steps: int, similarity: float) -> str
 
 
 def pack_word(status: str, wrong: bool = False) -> str:
-    """A word on CLIP's corner; whatever ran there has ended."""
+    """A message for CLIP's corner; the run there has ended."""
     return pack({"kind": "word", "status": status, "wrong": wrong, "at": time.time_ns()})

@@ -1,4 +1,4 @@
-"""How each part works, in words and the symbols of the code, and the source that is really running."""
+"""The words of the toy lab's tab: how each part works, in the symbols of the code, and the source that is running."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from playground.diffusion.exact import ExactDenoiser, GaussianMixture
 from playground.diffusion.training import Trainer
 from playground.toy.config import ToyConfig
 from playground.toy.network import PointMLP
-from playground.ui.shared.notices import source
+from playground.ui.shared.notices import samplers_source, source
 
-# Which text belongs to which group of knobs
+# The text that belongs to each group of knobs
 EXPLAINS = {
     "Data": "Data",
     "Noise": "Noise (forward)",
@@ -25,8 +25,8 @@ HOW_IT_WORKS: dict[str, str] = {
 A data set is a handful of points, and the question is: *where would the next point be?* A diffusion model never sees
 the rule that made the points. It sees points (`x0`), and learns to undo noise.
 
-Everything is computed in standardised coordinates: mean 0, one common scale for both axes, variance 1. Own drawings and
-files are fitted to the same square.
+Everything is computed in standardised coordinates: mean 0, one common scale for both axes, variance 1. Your own drawings
+and files are fitted to the same square.
 """,
     "Noise (forward)": r"""
 Noise is mixed in with two numbers that depend on the timestep $t$ alone:
@@ -48,7 +48,7 @@ $\varepsilon - x_0$. Each can be turned into the others, but an error in one is 
 the difference between them.
 
 Fourier features $\sin(w \cdot x), \cos(w \cdot x)$ let a small network draw fine detail. Where the noise is wider than a
-wave, that wave says nothing, so it is faded by $e^{-|w|^2 \sigma^2 / 2}$.
+wave, that wave says nothing, so it is damped by $e^{-|w|^2 \sigma^2 / 2}$.
 """,
     "Training (Algorithm 1)": r"""
 Ho et al. 2020, Algorithm 1, in the symbols of the code:
@@ -93,6 +93,7 @@ samples where no data can be.
 RUNNING_CODE: dict[str, str] = {
     "Training": source(Trainer.step, training.draw_batch, training.draw_levels, training.Batch),
     "Network": source(PointMLP),
+    "Samplers": samplers_source(),
     "Sampling": source(sampling._diffusers, diffusers_schedulers.make_scheduler, sampling.guide),
     "Predictions": source(prediction.target, prediction.to_x0, prediction.to_eps),
     "Schedules": source(schedules.linear, schedules.cosine, schedules.karras, schedules.flow, schedules.NoiseSchedule),

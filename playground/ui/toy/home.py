@@ -1,4 +1,4 @@
-"""What is taken home of a toy experiment, and how good its samples are."""
+"""What a visitor can take home from a toy experiment, and how good its samples are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from playground.ui.toy.training import ASIDE
 
 QUALITY_SAMPLES = 2_000
 TAKE_HOME_SAMPLES = 5_000
-# Places of their own, so that knobs never wait for it.
+# A queue of its own, so that knobs never wait for it.
 LONG: dict[str, Any] = {**QUIET, "concurrency_limit": 4, "concurrency_id": "toy-long"}
 
 COPY_LINK = """() => navigator.clipboard
@@ -28,8 +28,8 @@ COPY_LINK = """() => navigator.clipboard
 
 
 class ToyHome:
-    """Lays out what there is to take home; files go to the channel `files`. `restore` is left for the tab to wire: what
-    it brings changes everything there.
+    """The controls for saving and restoring; files go to the channel `files`. The tab wires `restore`, as a restored
+    experiment changes everything there.
     """
 
     def __init__(self, sessions: Sessions, files: gr.HTML) -> None:
@@ -106,7 +106,7 @@ class QualityPart:
 
 
 def quality_in_words(lab: ToyLab) -> Iterator[str]:
-    """How far the samples are from fresh data, after words on the progress. Raises LabError before the first step."""
+    """Yields the progress, then how far the samples are from fresh data. Raises LabError before the first step."""
     if not lab.step:
         raise LabError("Train first: there is nothing to measure yet.")
     now = lab.now()

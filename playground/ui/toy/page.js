@@ -1,10 +1,11 @@
-// The toy lab's stage: one canvas, its transport bar, its charts. Python sends scenes, frames and studies (see stage.py);
+// What the toy lab's stage consists of, and its state. Python sends scenes, frames and studies (see stage.py);
 // everything between two of them (tweening, scrubbing, the forward process, density) happens here, without a request.
 
 const PLAY_SECONDS = 5; // one pass through all of t at speed 1
+// Training steps a second; 0: as fast as it can.
 const SPEEDS = { auto: "auto", max: 0, "100 / s": 100, "20 / s": 20, "5 / s": 5, "1 / s": 1 };
+const VIEWS = { data: "Data", samples: "Samples", forward: "Forward", paths: "Paths", x0: "x̂₀", density: "Density" };
 
-const root = element.querySelector(".pg-lab");
 root.innerHTML = `
   <section class="pg-stage" aria-label="Stage">
     <div class="pg-bar">
@@ -12,8 +13,13 @@ root.innerHTML = `
       <button type="button" data-do="pause" disabled>Pause</button>
       <button type="button" data-do="one_step">One step</button>
       <button type="button" data-do="reset">Reset</button>
-      <label class="pg-small" title="auto: slow at first, so that you see it learn; the numbers are training steps a second">speed
-        <select aria-label="training speed, steps per second">${Object.keys(SPEEDS).map((s) => `<option>${s}</option>`).join("")}</select></label>
+      <label class="pg-small"
+        title="auto: slow at first, so that you see it learn; the numbers are training steps a second">speed
+        <select class="pg-training-speed" aria-label="training speed, steps per second">
+          ${Object.keys(SPEEDS)
+            .map((name) => option(name))
+            .join("")}
+        </select></label>
       <span class="pg-status" role="status" aria-live="polite">loading …</span>
     </div>
     <div class="pg-square">
@@ -34,53 +40,88 @@ root.innerHTML = `
       </div>
     </div>
     <div class="pg-bar">
-      <button type="button" data-do="to_start" aria-label="to pure noise" title="to pure noise (End)">${ICON.toNoise}</button>
-      <button type="button" data-do="play" aria-label="play the reverse process" title="play from noise to data">${ICON.play}</button>
-      <button type="button" data-do="to_end" aria-label="to the data" title="to the data (Home)">${ICON.toData}</button>
-      <input type="range" class="pg-t" min="0" max="999" value="0" aria-label="how noisy (t)" title="how noisy (t): arrows scrub">
+      ${iconButton("to_noise", ICON.toNoise, "to pure noise", "to pure noise (End)")}
+      ${iconButton("play", ICON.play, "play the reverse process", "play from noise to data")}
+      ${iconButton("to_data", ICON.toData, "to the data", "to the data (Home)")}
+      <input type="range" class="pg-t" min="0" max="999" value="0" aria-label="how noisy (t)"
+        title="how noisy (t): arrows scrub">
       <span class="pg-readout"></span>
-      <select class="pg-play-speed" aria-label="playing speed"><option value="0.25">¼×</option><option value="0.5">½×</option>
-        <option value="1" selected>1×</option><option value="2">2×</option></select>
+      ${PLAY_SPEED}
     </div>
-    <div class="pg-bar">
-      <span class="pg-small">training time</span>
-      <input type="range" class="pg-time" min="0" max="0" value="0" aria-label="training time, rewind" disabled
-        title="see the samples of an earlier step; Train goes on from there">
-      <span class="pg-time-readout">step 0</span>
-      <button type="button" data-do="rewind" hidden title="put the network back to this step">Go back here</button>
-    </div>
+    ${trainingBar("samples")}
     <div class="pg-bar pg-views" role="group" aria-label="Views">
-      ${[["data", "Data"], ["samples", "Samples"], ["forward", "Forward"], ["paths", "Paths"], ["x0", "x̂₀"], ["density", "Density"]]
-        .map(([view, name]) => `<button type="button" class="pg-chip" data-view="${view}" aria-pressed="false">${name}</button>`).join("")}
-      <select class="pg-score" aria-label="score arrows"><option value="off">Score arrows: off</option><option value="learned">Score: learned</option>
-        <option value="exact">Score: exact</option><option value="difference">Score: difference</option></select>
+      ${Object.entries(VIEWS)
+        .map(([view, name]) => chip("view", view, name))
+        .join("")}
+      <select class="pg-score" aria-label="score arrows">
+        ${option("off", "Score arrows: off")}${option("learned", "Score: learned")}
+        ${option("exact", "Score: exact")}${option("difference", "Score: difference")}
+      </select>
     </div>
   </section>
   <aside class="pg-charts" aria-label="Charts">
-    <dl class="pg-stats">
-      <div><dt>step</dt><dd data-stat="step">0</dd></div><div><dt>steps/s</dt><dd data-stat="rate">–</dd></div>
-      <div><dt>loss</dt><dd data-stat="loss">–</dd></div><div><dt>distance</dt><dd data-stat="distance">–</dd></div>
-    </dl>
-    <figure><figcaption>Loss <small>mean squared error, per batch</small></figcaption>
-      <canvas data-chart="loss" role="img" aria-label="Loss against training steps"></canvas></figure>
-    <figure><figcaption>Distance to the data <small class="pg-n">sliced Wasserstein-2</small></figcaption>
-      <canvas data-chart="distance" role="img" aria-label="Distance of samples to data against training steps, with its floor"></canvas></figure>
-    <figure><figcaption>Loss by timestep <small>and the least possible</small></figcaption>
-      <canvas data-chart="by_timestep" role="img" aria-label="Loss at each timestep, with the irreducible floor"></canvas></figure>
+    ${stats([
+      ["step", "step", "", "0"],
+      ["rate", "steps/s"],
+      ["loss", "loss"],
+      ["distance", "distance"],
+    ])}
+    ${chartFigure("loss", "Loss", "<small>mean squared error, per batch</small>", "Loss against training steps")}
+    ${chartFigure(
+      "distance",
+      "Distance to the data",
+      '<small class="pg-n">sliced Wasserstein-2</small>',
+      "Distance of samples to data against training steps, with its floor",
+    )}
+    ${chartFigure(
+      "by_timestep",
+      "Loss by timestep",
+      "<small>and the least possible</small>",
+      "Loss at each timestep, with the irreducible floor",
+    )}
     <p class="pg-look" aria-live="off"></p>
   </aside>`;
 
-const find = (selector) => root.querySelector(selector);
 const canvas = find("canvas[data-testid]");
+const slider = find(".pg-t");
+const hint = find(".pg-hint");
 let g = canvas.getContext("2d"); // where drawing goes: the stage, or for a moment its backdrop
-const slider = find(".pg-t"), timeSlider = find(".pg-time"), status = find(".pg-status"), hint = find(".pg-hint");
 
 const S = {
-  scene: null, arrays: {}, study: null, exact: null, run: -1, step: 0, training: false, begun: false, wish: "", rewound: null,
-  frames: [], losses: { x: [], y: [] }, distances: { x: [], y: [] }, floor: null,
-  shown: null, from: null, to: null, tweenAt: 0, tweenFor: 200, lastFrameAt: 0,
-  t: 0, playing: 0, playedAt: 0, hold: 0,
-  views: { data: true, samples: true, forward: true, paths: false, x0: false, density: false }, score: "off",
-  drawing: null, chartsDirty: true, scheduled: false,
+  scene: null,
+  arrays: {},
+  study: null,
+  exact: null, // the exact score, which comes on demand
+  early: null, // a frame that came before its scene
+  // the training run
+  run: -1,
+  step: 0,
+  calls: 0, // of the network, for the samples on show
+  training: false,
+  begun: false,
+  requested: "", // "pause" or "reset", until the run has begun and can hear it
+  heardAt: 0,
+  rewound: null,
+  frames: [],
+  losses: newLine(),
+  distances: newLine(),
+  floor: null,
+  // the samples on show, on their way from one frame to the next
+  shown: null,
+  from: null,
+  to: null,
+  tweenAt: 0,
+  tweenFor: 200,
+  lastFrameAt: 0,
+  // the timestep
+  t: 0,
+  playing: 0, // 1 into noise, -1 out of it
+  playedAt: 0,
+  hold: 0,
+  // what is to be seen
+  views: { data: true, samples: true, forward: true, paths: false, x0: false, density: false },
+  score: "off",
+  drawing: null, // visitors' own data: {strokes, pointer, sent}
+  chartsDirty: true,
 };
-
+const lines = () => [S.losses, S.distances];

@@ -1,12 +1,13 @@
 """The toy lab's stage: canvas, transport bar and charts in one component, and what Python sends to it.
 
-Three kinds of message, each a string of `wire.pack`. A *scene* is the stand of things: data, noise schedule, window. A
-*frame* is one look at a run. A frame may carry a *study*: a sampled path, score fields, the loss by timestep. Frames of
-a run arrive as this component's value; everything else through a Channel, so that no message overtakes another.
+Three kinds of message, each a string of `wire.pack`. A *scene* is the setting: data, noise schedule, window. A *frame*
+is a run at one moment. It may carry a *study*: a sampled path, score fields, the loss by timestep. Frames of a run
+arrive as this component's value; everything else through a Channel, so that no message overtakes another.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import gradio as gr
@@ -17,31 +18,37 @@ from playground.toy.live import FIELD_GRID, START_SEED, Frame, Study
 from playground.ui.shared.component import component
 from playground.ui.shared.wire import Kind, pack
 
-SCRIPTS = ("shared/wire", "shared/stage", "shared/charts", "toy/page", "toy/draw", "toy/words", "toy/stage")
+SCRIPTS = (
+    "shared/wire",
+    "shared/stage",
+    "shared/html",
+    "shared/canvas",
+    "shared/charts",
+    "shared/training",
+    "toy/page",
+    "toy/draw",
+    "toy/strokes",
+    "toy/words",
+    "toy/stage",
+)
 SHOWN_POINTS = 1_500  # of the data; more would only make a darker blot
-ARROW_LIMIT = 8.0  # in units of the noise; an arrow as long as that is full
+ARROW_LIMIT = 8.0  # in units of the noise; longer arrows are shortened to this
 
 
 def toy_stage() -> gr.HTML:
-    """Draws frames; tells of train, pause, one_step, reset, rewind, look, drawn, speed and ready."""
+    """Draws frames; reports train, pause, one_step, reset, rewind, look, drawn, speed and ready."""
     return component("pg-toy", *SCRIPTS)
 
 
 def pack_scene(lab: ToyLab, look: str, link: str, running: bool) -> str:
-    """Data, schedule and window of `lab`; `look`: what to look for; `link`: the query that brings it back."""
+    """Data, schedule and window of `lab`; `look`: what to look for; `link`: the query that restores it."""
     points = lab.cloud.points[:SHOWN_POINTS]
     eps = torch.randn(points.shape, generator=torch.Generator().manual_seed(START_SEED))
     config = lab.config
     meta = {
         "run": lab.run,
-        "key": [
-            lab.run,
-            config.schedule,
-            config.timesteps,
-            config.beta_end,
-            config.rescale_betas_zero_snr,
-            config.custom_schedule,
-        ],
+        # All that the exact score depends on, as text: JavaScript would take any two tables for the same.
+        "key": json.dumps([lab.run, config.schedule.to_dict(), config.label, config.guidance_scale]),
         "link": link,
         "running": running,
         "warning": lab.schedule.warning,
@@ -95,6 +102,6 @@ def _study(study: Study) -> dict[str, tuple[torch.Tensor, Kind]]:
 
 
 def _shortened(field: torch.Tensor) -> torch.Tensor:
-    """Arrows (…, 2), none longer than ARROW_LIMIT; each points where it pointed."""
+    """Arrows (…, 2), none longer than ARROW_LIMIT, their directions unchanged."""
     length = field.norm(dim=-1, keepdim=True)
     return field * (ARROW_LIMIT / length.clamp_min(ARROW_LIMIT))

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from playground.diffusion.sampling import SAMPLERS, SamplingConfig
-from playground.diffusion.schedule_config import CUSTOM, ScheduleConfig
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.refusal import Refusal
 from playground.sessions import Gone, Sessions, Visitor
 from playground.settings import SETTINGS
@@ -21,15 +21,15 @@ from playground.toy.user_points import cloud_from_strokes, read_points
 from playground.ui.shared.component import channel
 from playground.ui.shared.knobs import NOTHING, OWN, Control, Knob
 from playground.ui.shared.notices import MATHS, QUIET, Update, lay_out_code, notice
+from playground.ui.shared.schedule_knobs import show_chosen
 from playground.ui.toy.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
 from playground.ui.toy.home import QualityPart, ToyHome
-from playground.ui.toy.knobs import GROUPS, KNOBS
+from playground.ui.toy.knobs import all_knobs, groups
 from playground.ui.toy.stage import pack_frame, pack_scene, toy_stage
 from playground.ui.toy.training import ASIDE, ToyTraining, idle, still
 
 MIXED = "mixed"  # a recipe with knobs turned
-CLASS = next(knob for knob in KNOBS if knob.path == "label")
-Change = Callable[[Visitor], str | None]  # a word on what happened; None when there was nothing to do
+Change = Callable[[Visitor], str | None]  # returns what to say of it; None when there was nothing to do
 
 
 class ToyTab:
@@ -41,6 +41,7 @@ class ToyTab:
         self.controls: dict[str, Control] = {}
         self.links: dict[str, gr.Button] = {}
         self.groups: dict[str, gr.Accordion] = {}
+        self.table, self.knobs = groups(), all_knobs()
         self._lay_out()
         self._wire()
 
@@ -59,7 +60,7 @@ class ToyTab:
                     filterable=False,
                 )
                 self.notices["Recipe"] = gr.HTML(notice(PRESETS["fast"].about), elem_classes="pg-notice")
-                for name in GROUPS:
+                for name in self.table:
                     with gr.Accordion(name, open=name in ("Data", "Learning"), elem_classes="pg-group") as group:
                         self.groups[name] = group
                         self._lay_out_group(name)
@@ -74,7 +75,7 @@ class ToyTab:
 
     def _lay_out_group(self, name: str) -> None:
         config = ToyConfig()
-        for knob in (k for k in GROUPS[name] if not k.more):
+        for knob in (k for k in self.table[name] if not k.more):
             self.controls[knob.path] = knob.component(config)
         if name == "Data":
             self.upload = gr.UploadButton("Upload points (.csv, .npy)", type="filepath", size="sm")
@@ -82,13 +83,13 @@ class ToyTab:
             self.quality = QualityPart(self._visitor)
         self.notices[name] = gr.HTML("", elem_classes="pg-notice")
         self.links[name] = gr.Button("How it works", size="sm", elem_classes="pg-link")
-        if rare := [k for k in GROUPS[name] if k.more]:
+        if rare := [k for k in self.table[name] if k.more]:
             with gr.Accordion("more", open=False, elem_classes="pg-more"):
                 for knob in rare:
                     self.controls[knob.path] = knob.component(config)
 
     def _wire(self) -> None:
-        events, knobs = self.stage, [self.controls[k.path] for k in KNOBS]
+        events, knobs = self.stage, [self.controls[k.path] for k in self.knobs]
         everything = [self.scene, self.news, self.preset, self.home.recipe, *self.notices.values(), *knobs]
         self.takes = [*everything, self.groups["Noise"]]
         events.ready(self._ready, outputs=everything, **ASIDE)
@@ -99,19 +100,19 @@ class ToyTab:
         self.upload.upload(self._upload, [self.upload], everything, **ASIDE)
         self.home.restore.upload(self._restore, [self.home.restore], everything, **ASIDE)
         for group, link in self.links.items():
-            opened = link.click(
-                self._explaining(EXPLAINS[group]), None, [self.how, self.how_tabs], queue=False, **QUIET
-            )
-            opened.then(fn=None, js="() => document.getElementById('how').scrollIntoView()")
-        for group, members in GROUPS.items():
+            done = link.click(self._explaining(EXPLAINS[group]), None, [self.how, self.how_tabs], queue=False, **QUIET)
+            done.then(fn=None, js="() => document.getElementById('how').scrollIntoView()")
+        show_chosen(self.controls)
+        for group, members in self.table.items():
             for knob in members:
                 control = self.controls[knob.path]
                 # Gradio would answer the first digit of "500" with an error toast; `Knob.clean` knows the limits too.
                 raw: dict[str, Any] = {"inputs": [control], "outputs": everything, "preprocess": False, **ASIDE}
-                turn = self._turning(knob, group, dragged=bool(knob.limits))
+                turn = self._turning(knob, group, dragged=isinstance(control, (gr.Slider, gr.Number)))
                 control.input(turn, trigger_mode="always_last", **raw)
-                if isinstance(control, gr.Slider):  # let go of: now a refused number has to give way
-                    control.release(self._turning(knob, group, dragged=False), trigger_mode="multiple", **raw)
+                if isinstance(control, (gr.Slider, gr.Number)):  # released: now a refused number is set back
+                    let_go = control.release if isinstance(control, gr.Slider) else control.blur
+                    let_go(self._turning(knob, group, dragged=False), trigger_mode="multiple", **raw)
         self.quality.wire(self.notices["Sampling"])
 
     # --- what the page shows -------------------------------------------------------------------------------------
@@ -124,21 +125,21 @@ class ToyTab:
         preset = PRESETS[preset_of(config) or "fast"]
         return pack_scene(visitor.lab, preset.look_for, to_query(config), visitor.training)
 
-    def _show(self, visitor: Visitor, group: str, message: str, knobs: Iterable[Knob] = KNOBS) -> Update:
-        """Everything as the lab has it, `knobs` among it, with `message` beside the group that caused the change."""
+    def _show(self, visitor: Visitor, group: str, message: str, knobs: Iterable[Knob] | None = None) -> Update:
+        """The whole page as the lab is now, including `knobs`, with `message` at the group that caused the change."""
         lab = visitor.lab
         shown: Update = {
             self.scene: self._scene(visitor),
             self.preset: preset_of(lab.config) or MIXED,
             self.home.recipe: recipe_code(lab.config),
             self.notices[group]: notice(message),
-            **self._knobs(lab, knobs),
+            **self._shown(lab, self.knobs if knobs is None else knobs),
         }
         if lab.step and not visitor.training:
             shown[self.news] = pack_frame(still(visitor))
         return shown
 
-    def _knobs(self, lab: ToyLab, knobs: Iterable[Knob]) -> Update:
+    def _shown(self, lab: ToyLab, knobs: Iterable[Knob]) -> Update:
         shown: Update = {self.controls[k.path]: k.value(lab.config) for k in knobs}
         if self.controls["dataset"] not in shown and self.controls["label"] not in shown:
             return shown
@@ -155,30 +156,30 @@ class ToyTab:
         said: Any = None,
         dragged: bool = False,
     ) -> Update:
-        """Try `change`; when it is refused, say why at its group and show the knobs as they still are.
+        """Try `change`; when it is refused, say why at its group and set the knobs back.
 
-        Of a `knob` turned, only those others are shown that moved with it, and itself where it is not as was `said`:
-        the visitor may have turned it further, or the next one, by now. While it is `dragged`, or typed into, it shows
-        what the visitor says.
+        When a single `knob` was turned, only the others that moved with it are updated, and itself if the lab has not
+        taken the value `said`: by now the visitor may have turned it further, or the next one. While it is `dragged`
+        or typed into, it keeps what the visitor entered.
         """
         try:
             visitor = self._visitor(request)
         except Gone as refusal:
             return {self.notices[group]: notice(str(refusal), wrong=True)}
         lab = visitor.lab
-        with visitor.changes.work():  # the answer too: of two answers, the later one has both changes
+        with visitor.changes.work():  # held for the answer too, so that the later of two answers has both changes
             try:
                 old, classes, message = lab.config, lab.cloud.classes, change(visitor)
             except Refusal as refusal:
-                unmoved = KNOBS if knob is None else [] if dragged else [knob]
-                return {self.notices[group]: notice(str(refusal), wrong=True), **self._knobs(lab, unmoved)}
+                unmoved = self.knobs if knob is None else [] if dragged else [knob]
+                return {self.notices[group]: notice(str(refusal), wrong=True), **self._shown(lab, unmoved)}
             if message is None:
                 return gr.skip()
             if knob is None:
                 return self._show(visitor, group, message)
-            moved = [k for k in KNOBS if k is not knob and k.value(lab.config) != k.value(old)]
+            moved = [k for k in self.knobs if k is not knob and k.value(lab.config) != k.value(old)]
             itself = [] if dragged or knob.value(lab.config) == said else [knob]
-            named = [] if lab.cloud.classes == classes else [CLASS]  # the same choice, among other names
+            named = [] if lab.cloud.classes == classes else [self._knob("label")]  # the same class, under another name
             return self._show(visitor, group, message, [*moved, *itself, *named])
 
     def take_schedule(
@@ -190,18 +191,20 @@ class ToyTab:
 
         def take(visitor: Visitor) -> str:
             visitor.lab.update(
-                schedule=CUSTOM,
-                custom_schedule=config.to_dict(),
+                schedule=config,
                 **{f"sampling.{name}": getattr(sampling, name) for name in ("sampler", "steps", "spacing")},
             )
             return f"Brought from Schedules: {config.title}, {SAMPLERS[sampling.sampler].title}."
 
         return {**self._attempt(request, "Noise", take), self.groups["Noise"]: gr.Accordion(open=True)}
 
+    def _knob(self, path: str) -> Knob:
+        return next(knob for knob in self.knobs if knob.path == path)
+
     def _explaining(self, title: str) -> Callable[[], Update]:
         return lambda: {self.how: gr.Accordion(open=True), self.how_tabs: gr.Tabs(selected=title)}
 
-    # --- the stage's wishes --------------------------------------------------------------------------------------
+    # --- events of the stage -------------------------------------------------------------------------------------
 
     def _ready(self, event: gr.EventData, request: gr.Request) -> Update:
         def begin(visitor: Visitor) -> str:
@@ -234,16 +237,16 @@ class ToyTab:
 
         return self._attempt(request, "Data", use)
 
-    # --- the knobs' wishes ---------------------------------------------------------------------------------------
+    # --- events of the knobs -------------------------------------------------------------------------------------
 
     def _turning(self, knob: Knob, group: str, dragged: bool) -> Callable[[Any, gr.Request], Update]:
         def turn(value: Any, request: gr.Request) -> Update:
             def change(visitor: Visitor) -> str | None:
                 if value == knob.value(visitor.lab.config):
-                    return None  # Gradio tells of most choices twice, and a second answer would wipe out the notice
-                lab, changes, words = visitor.lab, {knob.path: knob.clean(value)}, ""
+                    return None  # Gradio reports most choices twice, and a second answer would erase the notice
+                lab, changes, words = visitor.lab, knob.changes(value), ""
                 if knob.path == "n_points" and lab.config.points is not None:
-                    raise LabError("Your own points are as many as they are: this is for the clouds of the list.")
+                    raise LabError("The number of your own points is fixed: this knob is for the built-in clouds.")
                 if knob.path == "dataset":
                     changes, words = self._other_data(lab, str(changes["dataset"]))
                 trained = lab.step
@@ -261,7 +264,7 @@ class ToyTab:
         return turn
 
     def _other_data(self, lab: ToyLab, name: str) -> tuple[dict[str, Any], str]:
-        """What changes with the point cloud, and a word on it."""
+        """What changes with the point cloud, and what to say of it."""
         if name == OWN:
             if lab.config.points is None:
                 raise LabError("Draw your own (at the top right of the stage), or upload a file here.")
@@ -274,7 +277,7 @@ class ToyTab:
     def _choose_preset(self, name: str, request: gr.Request) -> Update:
         def choose(visitor: Visitor) -> str:
             if name not in PRESETS:
-                raise LabError("Your own mix is what the knobs make of a recipe: choose one, then turn them.")
+                raise LabError("“Your own mix” is a recipe with knobs turned: choose a recipe, then turn its knobs.")
             old, preset = visitor.lab.config, PRESETS[name]
             data = {} if preset.brings_data else {"dataset": old.dataset, "points": old.points}
             visitor.lab.restart(preset.config.changed(seed=old.seed, **data))

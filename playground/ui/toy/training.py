@@ -1,4 +1,4 @@
-"""Training in the toy lab's tab: what the stage's Train, Pause, speed, single step, rewinding and looking do."""
+"""Training in the toy lab's tab: what Train, Pause, speed, single step, rewind and look do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "toy
 
 
 class ToyTraining:
-    """The events of a visitor's runs. Their frames go to `stage`, looks at one that stands still to `news`."""
+    """The events of a visitor's runs. Frames of a run go to `stage`, frames of a lab that is not training to `news`."""
 
     def __init__(self, sessions: Sessions, stage: gr.HTML, news: gr.HTML) -> None:
         self.sessions = sessions
@@ -29,7 +29,7 @@ class ToyTraining:
             self._train,
             outputs=[stage],
             trigger_mode="multiple",  # Train pressed right after Pause must not be lost
-            concurrency_limit=None,  # _train itself says when there are too many; a queue would be mute
+            concurrency_limit=None,  # _train says when there are too many; a queue would say nothing
             **QUIET,
         )
         stage.pause(self._pause, queue=False, **QUIET)
@@ -60,7 +60,7 @@ class ToyTraining:
             control.paused = True
 
     def _pause(self, request: gr.Request) -> None:
-        with contextlib.suppress(Gone):  # then nothing of its runs any more
+        with contextlib.suppress(Gone):  # then its runs are gone too
             self._visitor(request).control.paused = True
 
     def _speed(self, event: gr.EventData, request: gr.Request) -> None:
@@ -103,18 +103,18 @@ class ToyTraining:
 
 
 def still(visitor: Visitor, exact: bool = False) -> Frame:
-    """A look at the lab as it stands."""
+    """A frame of the lab as it is now."""
     with COMPUTE_LOCK.work() as turn:
         return look(visitor.lab, visitor.meter, turn, exact)
 
 
 def idle(why: str) -> str:
-    """A word to the stage on why nothing trains."""
+    """Tell the stage why nothing is training."""
     return pack({"running": False, "note": why})
 
 
 def _rewind_to(visitor: Visitor, event: gr.EventData) -> bool:
-    """Back to the step that the event names; whether it names one."""
+    """Go back to the step that the event names. Returns whether it names one."""
     step = event._data.get("rewind")
     named = isinstance(step, int) and not isinstance(step, bool)
     if named:

@@ -1,39 +1,46 @@
-// The toy lab's charts, and every word on its stage.
+// The toy lab's charts, and every text on its stage.
 
-// --- charts and words --------------------------------------------------------------------------------------------------
+// --- charts and texts -----------------------------------------------------------------------------------------------
 
-let chartsAt = 0;
+let chartsAt = 0; // two or three times a second are enough
 function charts() {
   const now = performance.now();
   if (now - chartsAt < 320) return void setTimeout(wake, 340);
-  chartsAt = now; S.chartsDirty = false;
-  const colours = ink(), by = S.study && S.study.by_t;
-  drawChart(find("[data-chart=loss]"), { series: [{ ...S.losses, color: COLOUR.samples }], xLabel: "steps", empty: "press Train" }, colours);
-  const series = [{ ...S.distances, color: COLOUR.samples }];
-  if (S.floor != null && S.distances.x.length) series.push({ x: [S.distances.x[0], S.distances.x.at(-1)], y: [S.floor, S.floor], color: colours.faint, dash: [4, 3], label: "floor: data to data", below: true });
-  drawChart(find("[data-chart=distance]"), { series, xLabel: "steps", yLog: true, empty: "press Train" }, colours);
-  drawChart(find("[data-chart=by_timestep]"), {
-    series: by ? [{ x: by.data, y: S.study.by_loss.data, color: COLOUR.samples, label: "learned" }, { x: by.data, y: S.study.by_floor.data, color: COLOUR.exact, dash: [4, 3], label: "floor", below: true }] : [],
-    xLabel: "t", yFrom0: true, cursor: by ? S.t : null, empty: "press Train",
-  }, colours);
+  chartsAt = now;
+  S.chartsDirty = false;
+  const colours = ink();
+  const by = S.study && S.study.by_t;
+  const draw = (name, series, more) =>
+    drawChart(find(`[data-chart=${name}]`), { series, empty: "press Train", ...more }, colours);
+  draw("loss", [{ ...S.losses, color: COLOUR.samples }], { xLabel: "steps" });
+  const { x } = S.distances;
+  const floor = { color: colours.faint, dash: [4, 3], label: "floor: data to data", below: true };
+  const distances = [{ ...S.distances, color: COLOUR.samples }];
+  if (S.floor != null && x.length) distances.push({ ...floor, x: [x[0], x.at(-1)], y: [S.floor, S.floor] });
+  draw("distance", distances, { xLabel: "steps", yLog: true });
+  const losses = by
+    ? [
+        { x: by.data, y: S.study.by_loss.data, color: COLOUR.samples, label: "learned" },
+        { x: by.data, y: S.study.by_floor.data, color: COLOUR.exact, dash: [4, 3], label: "floor", below: true },
+      ]
+    : [];
+  draw("by_timestep", losses, { xLabel: "t", yFrom0: true, cursor: by ? S.t : null });
 }
 
-function words() {
-  const put = (name, text) => { find(`[data-stat=${name}]`).textContent = text; };
-  put("step", S.step.toLocaleString("en"));
-  put("loss", S.losses.y.length ? S.losses.y.at(-1).toPrecision(3) : "–");
-  put("distance", S.distances.y.length ? `${S.distances.y.at(-1).toFixed(3)}` : "–");
-  find(".pg-n").textContent = `sliced Wasserstein-2, N = ${S.shown ? (S.shown.length / 2).toLocaleString("en") : "1,000"}${S.floor == null ? "" : `, floor ${S.floor.toFixed(3)}`}${S.calls ? `, ${S.calls} network calls` : ""}`;
-  const buttons = { train: S.training, pause: !S.training, one_step: S.training, reset: false };
-  for (const [name, off] of Object.entries(buttons)) find(`[data-do=${name}]`).disabled = off;
+function updateTexts() {
+  stat("step", S.step.toLocaleString("en"));
+  stat("loss", S.losses.y.length ? S.losses.y.at(-1).toPrecision(3) : "–");
+  stat("distance", S.distances.y.length ? S.distances.y.at(-1).toFixed(3) : "–");
+  const facts = [`N = ${S.shown ? (S.shown.length / 2).toLocaleString("en") : "1,000"}`];
+  if (S.floor != null) facts.push(`floor ${S.floor.toFixed(3)}`);
+  if (S.calls) facts.push(`${S.calls} network calls`);
+  setText(".pg-n", `sliced Wasserstein-2, ${facts.join(", ")}`);
+  disable("train", S.training);
+  disable("pause", !S.training);
+  disable("one_step", S.training);
   if (S.training && document.activeElement === document.body) find("[data-do=pause]").focus({ preventScroll: true });
-  timeSlider.disabled = S.frames.length < 2;
-  timeSlider.max = Math.max(0, S.frames.length - 1);
-  if (S.rewound == null) timeSlider.value = timeSlider.max;
-  timeSlider.setAttribute("aria-valuetext", `step ${S.rewound ?? S.step}`);
-  find(".pg-time-readout").textContent = S.rewound == null ? `step ${S.step}` : `step ${S.rewound} of ${S.step}`;
-  find("[data-do=rewind]").hidden = S.rewound == null || S.training;
-  for (const chip of root.querySelectorAll("[data-view]")) chip.setAttribute("aria-pressed", S.views[chip.dataset.view]);
+  showTrainingTime(S);
+  for (const chip of all("[data-view]")) chip.setAttribute("aria-pressed", S.views[chip.dataset.view]);
   legend();
 }
 
@@ -54,9 +61,10 @@ function legend() {
 
 function readout() {
   if (!S.scene) return;
-  const [alpha, sigma] = levelAt(S.t), signal = alpha * alpha / (alpha * alpha + sigma * sigma);
+  const [alpha, sigma] = levelAt(S.t);
+  const signal = (alpha * alpha) / (alpha * alpha + sigma * sigma);
   const noise = S.t === 0 ? "data" : `${Math.round(100 * (1 - signal))} % noise`;
-  find(".pg-readout").textContent = `t = ${Math.round(S.t)} · ${noise}`;
+  setText(".pg-readout", `t = ${Math.round(S.t)} · ${noise}`);
   slider.setAttribute("aria-valuetext", `t = ${Math.round(S.t)} of ${lastT()}, ${noise}`);
 }
 
@@ -69,23 +77,31 @@ function setT(t, quiet) {
   wake();
 }
 
-function say(text, wrong) {
-  if (status.textContent !== text) status.textContent = text;
-  status.classList.toggle("pg-wrong", !!wrong);
-}
+const say = statusLine(".pg-status");
 
+// direction: 1 into noise, -1 out of it, 0 to stop.
 function play(direction) {
-  S.playing = direction; S.playedAt = performance.now(); S.hold = 0;
-  const button = find("[data-do=play]");
-  button.innerHTML = direction ? ICON.stop : ICON.play;
-  button.setAttribute("aria-label", direction ? "stop playing" : "play the reverse process");
-  if (direction) wake(); else S.chartsDirty = true, wake();
+  S.playing = direction;
+  S.playedAt = performance.now();
+  S.hold = 0;
+  showPlaying(direction, "play the reverse process");
+  if (!direction) S.chartsDirty = true;
+  wake();
 }
 
-function forget(run) {
-  Object.assign(S, { run, step: 0, study: null, frames: [], losses: { x: [], y: [] }, distances: { x: [], y: [] }, floor: null,
-    shown: null, from: null, to: null, rewound: null, chartsDirty: true });
+// All of an earlier run is gone.
+function startRun(run) {
+  Object.assign(S, {
+    run,
+    step: 0,
+    study: null,
+    frames: [],
+    rewound: null,
+    losses: newLine(),
+    distances: newLine(),
+    floor: null,
+  });
+  Object.assign(S, { shown: null, from: null, to: null, chartsDirty: true });
   canvas.dataset.step = 0;
-  find("[data-stat=rate]").textContent = "–";
+  stat("rate", "–");
 }
-

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from playground.stable_diffusion.digits.run import Chance, Recipe, RunError, Training
+from playground.stable_diffusion.digits.run import Chance, Recipe, Training
+from playground.training_run import RunError
 
 RECIPE = Recipe(steps=12, batch_size=8, learning_rate=1e-2, warmup_steps=3, optimizer="muon")
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.stable_diffusion.digits import __main__ as command
 from playground.stable_diffusion.digits.cards import open_pipeline
 from playground.stable_diffusion.digits.clip import RECIPE as CLIP
@@ -17,12 +17,12 @@ from playground.stable_diffusion.digits.pictures import Writer
 from playground.stable_diffusion.digits.pipeline import make_vae
 from playground.stable_diffusion.digits.preview import RECIPE as PREVIEW
 from playground.stable_diffusion.digits.preview import load_preview, train_preview
-from playground.stable_diffusion.digits.run import RunError
 from playground.stable_diffusion.digits.unet import RECIPE as UNET
 from playground.stable_diffusion.digits.unet import level_weights, train_unet
 from playground.stable_diffusion.digits.vae import LATENT_NOISE, train_vae, whiten
 from playground.stable_diffusion.digits.vae import RECIPE as VAE
 from playground.stable_diffusion.digits.words import Scene, held_out, make_tokenizer
+from playground.training_run import RunError
 from tests.stable_diffusion.tiny import make_pipeline
 
 
@@ -108,7 +108,7 @@ def test_contrast_is_smallest_where_each_finds_its_own():
 
 
 def test_min_snr_weighs_an_error_of_x0_by_at_most_five():
-    schedule = make_schedule("scaled_linear")
+    schedule = ScheduleConfig("scaled_linear").make()
     in_x0 = level_weights(schedule) * schedule.snr
     assert in_x0.max() == pytest.approx(5.0)
     assert level_weights(schedule)[-1] == 1.0

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from playground.diffusion.sampling import SamplePath
-from playground.diffusion.schedules import make_schedule
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.mnist.lab import ForwardTable
 from playground.mnist.live import Preview
 from playground.ui.mnist import stage as digits
@@ -56,7 +56,7 @@ def a_table(channels: int = 1, side: int = 28, schedule: str = "cosine") -> Forw
     rng = torch.Generator().manual_seed(0)
     x0 = torch.rand(16, channels, side, side, generator=rng) * 2 - 1
     eps = torch.randn(x0.shape, generator=rng)
-    return ForwardTable(x0, eps, torch.arange(16) % 10, make_schedule(schedule, 1000))
+    return ForwardTable(x0, eps, torch.arange(16) % 10, ScheduleConfig(schedule, 1000).make())
 
 
 def a_path(states: int = 6, n: int = 16, channels: int = 1, labels: bool = True) -> SamplePath:
@@ -111,7 +111,7 @@ def test_the_browser_can_noise_every_image_to_every_t(channels: int, side: int) 
 def test_a_scene_may_have_no_reader_and_tells_of_a_bad_schedule() -> None:
     meta, found, _ = unpack(pack_scene(a_table(schedule="scaled_linear"), ["a"], "Others"))
     assert set(found) == {"x0", "eps", "alphas", "sigmas"}
-    assert meta["warning"] == make_schedule("scaled_linear", 1000).warning
+    assert meta["warning"] == ScheduleConfig("scaled_linear", 1000).make().warning
 
 
 def test_a_path_holds_every_state_within_half_a_step() -> None:

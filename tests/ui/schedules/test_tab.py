@@ -13,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import SamplerError, SamplingConfig
 from playground.diffusion.schedule_config import KNOBS_OF, ScheduleConfig
-from playground.diffusion.schedules import ScheduleError
 from playground.schedules.curves import CURVES, curves
 from playground.schedules.quality import ChartError
 from playground.stable_diffusion.device_queue import Waiting
@@ -124,9 +124,9 @@ def test_code_and_files() -> None:
 @pytest.mark.parametrize("question", QUESTIONS)
 @given(junk)
 @settings(max_examples=40, deadline=None)
-def test_whatever_is_asked_gets_an_answer(question: Any, wish: Any) -> None:
+def test_whatever_is_asked_gets_an_answer(question: Any, sent: Any) -> None:
     """A refusal in words, since junk is no schedule."""
-    for asked in (wish, {"config": wish}, {"configs": [wish], "sampling": wish}, {"points": wish, "config": {}}):
+    for asked in (sent, {"config": sent}, {"configs": [sent], "sampling": sent}, {"points": sent, "config": {}}):
         answer = question(asked)
         assert isinstance(answer, dict)
         json.dumps(answer)
@@ -151,8 +151,8 @@ def tab_with(**takers: Taker) -> SchedulesTab:
 
 
 def learnt(tab: SchedulesTab, card: int) -> Iterator[dict[str, Any]]:
-    wish = {"card": card, "cloud": "two_moons", "config": {"name": "learned"}}
-    return (unpacked(text)[0] for text in tab._learn(SimpleNamespace(_data=wish)))  # type: ignore[arg-type]
+    sent = {"card": card, "cloud": "two_moons", "config": {"name": "learned"}}
+    return (unpacked(text)[0] for text in tab._learn(SimpleNamespace(_data=sent)))  # type: ignore[arg-type]
 
 
 def test_who_has_to_wait_to_learn_is_told_how_many_are_before() -> None:
@@ -216,10 +216,10 @@ def test_a_schedule_is_carried_with_its_sampler() -> None:
         return {}
 
     tab = tab_with(toy=Taker("the toy lab", take, []))
-    wish = {"where": "toy", "config": {"name": "cosine"}, "sampling": PNDM}
-    tab._carry("request", SimpleNamespace(_data=wish))  # type: ignore[arg-type]
+    sent = {"where": "toy", "config": {"name": "cosine"}, "sampling": PNDM}
+    tab._carry("request", SimpleNamespace(_data=sent))  # type: ignore[arg-type]
     assert carried == [(ScheduleConfig("cosine"), SamplingConfig(**PNDM), "request")]  # type: ignore[arg-type]
-    (told,) = tab._carry("request", SimpleNamespace(_data=wish | {"sampling": {"steps": 1}})).values()  # type: ignore[arg-type]
+    (told,) = tab._carry("request", SimpleNamespace(_data=sent | {"sampling": {"steps": 1}})).values()  # type: ignore[arg-type]
     assert "at least 2 steps" in unpacked(told)[0]["wrong"]
     assert len(carried) == 1
 

@@ -9,11 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from playground.diffusion.sampling_config import scheduled
 from playground.stable_diffusion import RequestError, StableDiffusionLab, speed
 from playground.stable_diffusion.models import CATALOGUE
 from playground.stable_diffusion.picture import Kind, Parameters
-from playground.diffusion.samplers import SAMPLERS
-from playground.diffusion.sampling_config import scheduled
 from playground.toy import LabError
 from playground.ui.stable_diffusion.gallery import settings as settings_of
 from playground.ui.stable_diffusion.knobs import DrawSettings, StartFrom, calls_in_words, read_axis

@@ -11,7 +11,7 @@ from PIL import Image
 
 from playground.stable_diffusion import StableDiffusionLab
 from playground.stable_diffusion.picture import Kind, Parameters, to_png
-from playground.ui.stable_diffusion.scripts import BEGINNING, MASK, scripts
+from playground.ui.stable_diffusion.scripts import INITIAL_IMAGE, MASK, scripts
 
 
 @pytest.mark.parametrize("kind", ["text", "img2img", "inpaint"])
@@ -20,7 +20,7 @@ def test_the_programs_draw_the_picture(kind: Kind, tmp_path: Path, monkeypatch: 
     request = lab.request("a red three on a white background", seed=4, steps=5, strength=0.6)
     *_, first = lab.generate("a red seven on a white background", steps=4, scheduler="ddim", preview="none")
     assert first.images is not None
-    (tmp_path / BEGINNING).write_bytes(to_png(first.images[0], Parameters("tiny", request)))
+    (tmp_path / INITIAL_IMAGE).write_bytes(to_png(first.images[0], Parameters("tiny", request)))
     covered = np.zeros((32, 32), np.uint8)
     covered[8:24, 8:] = 255
     Image.fromarray(covered).save(tmp_path / MASK)
