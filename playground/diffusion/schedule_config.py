@@ -119,8 +119,8 @@ class ScheduleConfig:
         """The inverse of `to_dict`, for what comes from a browser, link or file. Raises ScheduleError with `knob`."""
         if not isinstance(values, dict) or "name" not in values or not all(isinstance(key, str) for key in values):
             raise ScheduleError("This is no schedule: it needs a name and knobs.", knob="name")
-        if "values" in values:  # the constructor's own, in another form
-            raise ScheduleError("A schedule has no such knob: values.", knob="name")
+        if unknown := values.keys() - {*SCHEDULE_FIELDS, *knob_fields()}:
+            raise ScheduleError(f"A schedule has no such knob: {', '.join(unknown)[:80]}.", knob="name")
         return cls(**values)
 
 

@@ -4,7 +4,7 @@ import re
 
 from playground.toy import PRESETS, ToyConfig
 from playground.ui.shared.knobs import Knob
-from playground.ui.toy.knobs import GROUPS
+from playground.ui.toy.knobs import groups
 from tests.browser.toy_page import ToyPage, around, grey
 
 pytest_plugins = ["tests.browser.fixtures"]
@@ -66,7 +66,7 @@ def test_width_and_data_start_again_and_train_on(toy: ToyPage) -> None:
 def test_every_knob_can_be_turned_while_it_trains(toy: ToyPage) -> None:
     toy.page.get_by_label("training speed").select_option("5 / s")
     toy.train(1)
-    for group, knobs in GROUPS.items():
+    for group, knobs in groups().items():
         toy.unfold(group)
         toy.page.get_by_text(knobs[0].label, exact=True).first.wait_for()  # what is folded comes with it
         toy.unfold("more")
@@ -148,7 +148,7 @@ def test_samplers_change_without_training_anew(toy: ToyPage) -> None:
     toy.unfold("Sampling")
     toy.number("steps").fill("8")
     toy.page.wait_for_url("**sampling.steps=8*")
-    sampler = next(knob for knob in GROUPS["Sampling"] if knob.path == "sampling.sampler")
+    sampler = next(knob for knob in groups()["Sampling"] if knob.path == "sampling.sampler")
     for title, name in [*sampler.choices[1:], sampler.choices[0]]:
         frames, before = toy.data("frames"), toy.picture()
         toy.choose("sampler", title)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,24 +12,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playground.diffusion.noise_schedule import MAX_BETA, MIN_BETA, ScheduleError
-from playground.diffusion.schedule_config import KNOBS_OF, MAX_KNOTS, TITLES, ScheduleConfig, brought
-from playground.diffusion.schedules import SCHEDULES
+from playground.diffusion.schedule_config import MAX_KNOTS, SCHEDULE_FIELDS, ScheduleConfig, knob_fields
+from playground.diffusion.schedules import SCHEDULES, by_formula
 
 LINE = ((0.0, 1.0), (1.0, 0.0))
 KNOTS: dict[str, Any] = {"drawn": LINE, "learned": ((0.0, 9.0), (0.3, 2.0), (1.0, -9.0))}
-CONFIGS = [ScheduleConfig(name, knots=KNOTS.get(name, ())) for name in TITLES]
+CONFIGS = [ScheduleConfig(name, knots=KNOTS.get(name, ())) for name in SCHEDULES]
 
 
 # What is made
 
 
-def test_every_schedule_has_a_title_and_knobs() -> None:
-    assert TITLES.keys() == KNOBS_OF.keys() == SCHEDULES.keys() | {"drawn", "learned"}
-
-
 @pytest.mark.parametrize("name", SCHEDULES)
+def test_a_row_says_what_it_is(name: str) -> None:
+    row = SCHEDULES[name]
+    assert row.title
+    assert row.paper
+    assert not (row.knobs and row.by_knots)
+    assert len({knob.field for knob in row.knobs}) == len(row.knobs)
+    assert all(knob.label and knob.help.endswith((".", ")")) for knob in row.knobs)
+
+
+@pytest.mark.parametrize("name", by_formula())
 def test_the_default_is_the_papers(name: str) -> None:
-    made, papers = ScheduleConfig(name, 200).make(), ScheduleConfig(name, 200).make()
+    made, papers = ScheduleConfig(name, 200).make(), SCHEDULES[name].make(200)
     assert torch.equal(made.alphas, papers.alphas)
     assert torch.equal(made.sigmas, papers.sigmas)
 
@@ -39,9 +45,9 @@ def test_knobs_are_passed_on_and_foreign_ones_are_not() -> None:
     assert torch.equal(made.alphas, ScheduleConfig("cosine", 100, rescale_betas_zero_snr=True, s=0.1).make().alphas)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", by_formula())
 def test_every_knob_works_over_its_slider(name: str) -> None:
-    for spec in KNOBS_OF[name]:
+    for spec in SCHEDULES[name].knobs:
         assert spec.low <= spec.default <= spec.high
         default = ScheduleConfig(name, 50)
         ends: list[dict[str, Any]] = [{spec.field: spec.low}, {spec.field: spec.high}]
@@ -71,7 +77,7 @@ def test_learned_knots_are_log_snr() -> None:
     assert float(made.log_snr[100]) == pytest.approx(-9.0, abs=1e-10)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=list(TITLES))
+@pytest.mark.parametrize("config", CONFIGS, ids=list(SCHEDULES))
 def test_zero_terminal_snr_of_each(config: ScheduleConfig) -> None:
     made = ScheduleConfig(config.name, 50, True, knots=config.knots).make()
     assert made.zero_terminal_snr
@@ -102,7 +108,7 @@ def test_every_falling_curve_is_a_schedule(heights: list[float], timesteps: int)
 
 
 @given(
-    name=st.sampled_from(list(TITLES)),
+    name=st.sampled_from(list(SCHEDULES)),
     timesteps=st.integers(-5, 5000),
     rescale=st.booleans(),
     s=st.none() | st.floats(-2, 2),
@@ -122,6 +128,7 @@ def test_there_and_back(
 def test_only_what_differs_is_carried() -> None:
     assert ScheduleConfig().to_dict() == {"name": "linear"}
     assert ScheduleConfig("karras", rho=5.0).to_dict() == {"name": "karras", "rho": 5.0}
+    assert ScheduleConfig("karras", rho=7.0) == ScheduleConfig("karras"), "the paper's value is the default"
     drawn = ScheduleConfig("drawn", 50, knots=LINE)
     assert drawn.to_dict() == {"name": "drawn", "timesteps": 50, "knots": [[0, 1], [1, 0]]}
 
@@ -134,14 +141,12 @@ def test_titles() -> None:
     assert ScheduleConfig("drawn", knots=LINE).title == "drawn"
 
 
-def test_a_brought_schedule() -> None:
-    config = ScheduleConfig("drawn", 50, knots=LINE)
-    assert brought(config.to_dict()) == config
-    assert brought(config.to_dict(), True) == replace(config, rescale_betas_zero_snr=True)
-    assert brought(replace(config, rescale_betas_zero_snr=True).to_dict()).rescale_betas_zero_snr
-    with pytest.raises(ScheduleError, match="Schedules tab") as refusal:
-        brought(None)
-    assert refusal.value.knob == "schedule"
+def test_a_name_can_be_replaced_alone() -> None:
+    config = ScheduleConfig("cosine", 50, True, s=0.1)
+    assert replace(config, name="linear") == ScheduleConfig("linear", 50, True)
+    assert replace(config, s=0.2).knobs() == {"s": 0.2}
+    assert replace(config, s=None) == ScheduleConfig("cosine", 50, True)
+    assert replace(ScheduleConfig("linear", beta_end=0.05), name="quadratic").knobs()["beta_end"] == 0.05
 
 
 # Refusals
@@ -191,6 +196,8 @@ def test_a_brought_schedule() -> None:
         ({"name": "linear", "knots": [[0, "1"]]}, "knots", "pair of finite numbers"),
         ({"name": "linear", "knots": ["ab"]}, "knots", "pair of finite numbers"),
         ({"name": "linear", "beta_middle": 0.1}, "name", "no such knob: beta_middle"),
+        ({"name": "linear", "values": []}, "name", "no such knob: values"),
+        ({"name": "linear", "self": 1}, "name", "no such knob: self"),
     ],
 )
 def test_refused_at_the_knob(values: dict[str, Any], knob: str, words: str) -> None:
@@ -206,14 +213,14 @@ def test_what_is_no_record_is_refused(values: Any) -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(list(TITLES)),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(list(SCHEDULES)),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-FIELDS = [field.name for field in fields(ScheduleConfig)]
+FIELDS = [*SCHEDULE_FIELDS, *knob_fields()]
 
 
-@given(name=st.sampled_from(list(TITLES)), values=st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4))
+@given(name=st.sampled_from(list(SCHEDULES)), values=st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4))
 def test_whatever_a_browser_sends(name: str, values: dict[str, Any]) -> None:
     fault, values = "", {"name": name} | values
     try:

@@ -157,20 +157,21 @@ def test_any_knob_draws_or_says_why_not(knobs: dict[str, Any]) -> None:
     assert not refused or " " in refused, "in words"
 
 
-def test_a_brought_schedule(model: ImageModel) -> None:
+def test_a_drawn_schedule(model: ImageModel) -> None:
     config = ScheduleConfig("drawn", 60, knots=((0.0, 1.0), (0.3, 0.8), (1.0, 0.0)))
-    knobs: dict[str, Any] = {"schedule": "custom", "custom_schedule": config.to_dict()}
-    request = Request.of(None, 2, steps=60, **knobs)
-    assert request.timesteps == 60
-    assert torch.equal(request.make_schedule().alphas, config.make().alphas)
+    request = Request.of(None, 2, steps=60, schedule=config)
+    assert request.schedule == config
     path = drawn(generate.generate(model, request))
     torch.testing.assert_close(path.alpha[:-1], config.make().alphas.flip(0).float(), rtol=0, atol=1e-5)
-    assert Request.of(None, 2, rescale_betas_zero_snr=True, **knobs).make_schedule().zero_terminal_snr
-    for wrong in (None, {"name": "nessie"}, {"name": "cosine", "s": "much"}):
+    zero = Request.of(None, 2, rescale_betas_zero_snr=True, schedule=config)
+    assert zero.schedule == dataclasses.replace(config, rescale_betas_zero_snr=True)
+    named = Request.of(None, 2, schedule="cosine", timesteps=70, s=0.1)
+    assert named.schedule == ScheduleConfig("cosine", 70, s=0.1)
+    for wrong in ({"schedule": "nessie"}, {"schedule": "cosine", "s": "much"}):
         with pytest.raises(ScheduleError):
-            Request.of(None, 2, schedule="custom", custom_schedule=wrong)
+            Request.of(None, 2, **wrong)
     with pytest.raises(ScheduleError, match="offset s"):
-        Request.of(None, 2, schedule="custom", custom_schedule={"name": "cosine", "s": -1}).make_schedule()
+        generate.generate(model, Request.of(None, 2, schedule="cosine", s=-1)).__next__()
 
 
 def test_too_much_at_once_is_refused(model: ImageModel) -> None:

@@ -14,11 +14,10 @@ from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.prediction import PREDICTIONS
 from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import SCHEDULES
+from playground.diffusion.schedules import SCHEDULES, by_formula
 from playground.diffusion.training import TrainingConfig, TrainingError
 from playground.settings import SETTINGS
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
-from playground.toy.config import preset_of
 from playground.toy.data import DATASETS, DataError
 from playground.toy.network import NetworkConfig, NetworkError
 from tests.toy.fields import field_of
@@ -84,12 +83,7 @@ def test_every_field_goes_through_json() -> None:
         n_points=7,
         seed=2**32 - 1,
         conditional=True,
-        schedule="linear",
-        timesteps=77,
-        beta_start=0.001,
-        beta_end=0.1,
-        rescale_betas_zero_snr=True,
-        custom_schedule={"name": "flow"},
+        schedule=ScheduleConfig("linear", 77, True, beta_start=0.001, beta_end=0.1),
         network=NetworkConfig(4, 1, "tanh", "append", 0, False),
         training=TrainingConfig("x0", "uniform", 0, 1, 1, "muon", 1, 0, 0, "cosine", 1, 0, 1, 1, 1),
         sampling=SamplingConfig("ddpm", 2, "leading", 0.5, "fixed_large", 1, 2, 1),
@@ -143,7 +137,7 @@ def test_junk_is_read_or_refused(own: dict[str, Any], parts: dict[str, Any]) -> 
     except ValueError:  # every error of the parts is one
         return
     assert ToyConfig.from_dict(config.to_dict()) == config
-    assert 2 <= len(config.make_schedule()) <= 4000
+    assert 2 <= len(config.schedule.make()) <= 4000
 
 
 @given(junk)
@@ -204,28 +198,20 @@ def test_a_knob_takes_only_its_own_kind_of_value(knob: str) -> None:
         ({"guidance_scale": 20.5}, LabError, "guidance"),
         ({"guidance_scale": -0.1}, LabError, "guidance"),
         ({"guidance_scale": math.nan}, LabError, "finite"),
-        ({"beta_start": math.nan}, LabError, "finite"),
+        ({"schedule.beta_start": math.nan}, ScheduleError, "finite"),
+        ({"schedule": 3}, LabError, "schedule"),
         ({"schedule": "straight"}, ScheduleError, "karras"),
-        ({"timesteps": 1}, ScheduleError, "4000"),
-        ({"timesteps": 10**9}, ScheduleError, "4000"),
-        ({"schedule": "linear", "beta_start": 1.5}, ScheduleError, "beta_start"),
-        ({"schedule": "linear", "beta_end": 0}, ScheduleError, "beta_end"),
-        ({"schedule": "custom"}, ScheduleError, "Schedules tab"),
-        ({"custom_schedule": {"name": "straight"}}, ScheduleError, "no such schedule"),
-        ({"custom_schedule": "flow"}, ScheduleError, "needs a name"),
-        (
-            {"schedule": "custom", "custom_schedule": {"name": "cosine", "s": -1}},
-            ScheduleError,
-            "offset s",
-        ),
-        (
-            {"schedule": "custom", "custom_schedule": {"name": "flow", "timesteps": 19}},
-            LabError,
-            "20 sampling steps do not fit into a schedule of T = 19",
-        ),
+        ({"schedule.timesteps": 1}, ScheduleError, "4000"),
+        ({"schedule.timesteps": 10**9}, ScheduleError, "4000"),
+        ({"schedule.name": "linear", "schedule.beta_start": 1.5}, ScheduleError, "beta_start"),
+        ({"schedule.name": "linear", "schedule.beta_end": 0}, ScheduleError, "beta_end"),
+        ({"schedule.name": "drawn"}, ScheduleError, "no curve yet"),
+        ({"schedule.name": "cosine", "schedule.s": -1}, ScheduleError, "offset s"),
+        ({"schedule.steepness": 1}, ScheduleError, "no such knob"),
+        ({"schedule.name": "flow", "schedule.timesteps": 19}, SamplerError, "20 sampling steps do not fit .* T = 19"),
         ({"sampling.steps": 1}, SamplerError, "at least 2"),
-        ({"sampling.steps": 1001}, LabError, "T = 1000"),
-        ({"timesteps": 19}, LabError, "20 sampling steps"),
+        ({"sampling.steps": 1001}, SamplerError, "T = 1000"),
+        ({"schedule.timesteps": 19}, SamplerError, "20 sampling steps"),
         ({"sampling.spacing": "sideways"}, SamplerError, "spacing"),
         ({"sampling.langevin_inner": 21}, SamplerError, "inner steps"),
         ({"training.p_mean": 11}, TrainingError, r"ln\(σ/α\)"),
@@ -244,9 +230,9 @@ def test_faults_are_named(knobs: dict[str, Any], error: type[ValueError], words:
         ToyConfig().changed(**knobs)
 
 
-@pytest.mark.parametrize("schedule", list(SCHEDULES))
+@pytest.mark.parametrize("schedule", list(by_formula()))
 def test_zero_terminal_snr_leaves_no_way_for_noise_prediction(schedule: str) -> None:
-    zero = ToyConfig(schedule=schedule, rescale_betas_zero_snr=True)
+    zero = ToyConfig(schedule=ScheduleConfig(schedule, rescale_betas_zero_snr=True))
     with pytest.raises(LabError, match="zero terminal SNR"):
         zero.changed(**{"training.prediction": "noise"})
     for prediction in ("v", "x0", "flow"):
@@ -255,43 +241,38 @@ def test_zero_terminal_snr_leaves_no_way_for_noise_prediction(schedule: str) -> 
         if sampler.zero_terminal_snr:
             zero.changed(**{"sampling.sampler": name})
         else:
-            with pytest.raises(LabError, match="cannot start where no signal is left"):
+            with pytest.raises(SamplerError, match="cannot start where no signal is left"):
                 zero.changed(**{"sampling.sampler": name})
-    assert [name for name, sampler in SAMPLERS.items() if not sampler.zero_terminal_snr] == ["pndm", "heun"]
+    assert not all(sampler.zero_terminal_snr for sampler in SAMPLERS.values())
 
 
 def test_beta_knobs_reach_the_schedules_that_have_them() -> None:
-    betas = ToyConfig(schedule="linear", beta_start=0.001, beta_end=0.05, timesteps=100).make_schedule().betas
-    assert torch.allclose(betas, torch.linspace(0.001, 0.05, 100, dtype=torch.float64))
-    karras = ToyConfig(beta_start=0.001).make_schedule()
-    assert torch.equal(karras.alphas, ToyConfig().make_schedule().alphas)
+    linear = ToyConfig(schedule=ScheduleConfig("linear", 100, beta_start=0.001, beta_end=0.05))
+    assert torch.allclose(linear.schedule.make().betas, torch.linspace(0.001, 0.05, 100, dtype=torch.float64))
+    assert ToyConfig().changed(**{"schedule.beta_start": 0.001}) == ToyConfig()
 
 
-def test_a_brought_schedule() -> None:
-    config = ScheduleConfig("cosine", 250, s=0.1)
-    toy = ToyConfig(schedule="custom", custom_schedule=config.to_dict())
-    assert torch.equal(toy.make_schedule().alphas, config.make().alphas)
-    assert toy.timesteps == 250, "T comes with it"
-    assert toy.changed(timesteps=30).timesteps == 250
-    assert toy.changed(schedule="linear").make_schedule().name == "linear"
+def test_a_name_will_do() -> None:
+    assert ToyConfig().changed(schedule="linear").schedule == ScheduleConfig("linear")
+    assert ToyConfig().changed(**{"schedule.name": "linear"}).schedule == ScheduleConfig("linear")
+
+
+def test_a_schedule_goes_with_the_config() -> None:
+    toy = ToyConfig(schedule=ScheduleConfig("cosine", 250, s=0.1))
+    assert toy.changed(**{"schedule.timesteps": 30}).schedule == ScheduleConfig("cosine", 30, s=0.1)
     assert ToyConfig.from_dict(json.loads(json.dumps(toy.to_dict()))) == toy
-    # Kept while another is chosen, and back at once; the choice of a preset does not hang on it.
-    assert toy.changed(schedule="linear").changed(schedule="custom") == toy
-    assert preset_of(ToyConfig(custom_schedule=config.to_dict())) == "fast"
 
 
-def test_a_brought_schedule_and_zero_terminal_snr() -> None:
-    plain, zero = {"name": "linear"}, {"name": "linear", "rescale_betas_zero_snr": True}
-    toy = ToyConfig(schedule="custom", custom_schedule=plain)
-    assert not toy.make_schedule().zero_terminal_snr
-    assert toy.changed(rescale_betas_zero_snr=True).make_schedule().zero_terminal_snr
-    with pytest.raises(LabError, match="cannot start where no signal is left"):
-        ToyConfig(schedule="custom", custom_schedule=zero, sampling=SamplingConfig("pndm"))
+def test_zero_terminal_snr_and_a_sampler_that_cannot_start_there() -> None:
+    plain = ToyConfig(schedule=ScheduleConfig("linear"), sampling=SamplingConfig("pndm"))
+    assert not plain.schedule.make().zero_terminal_snr
+    with pytest.raises(SamplerError, match="cannot start where no signal is left"):
+        plain.changed(**{"schedule.rescale_betas_zero_snr": True})
 
 
-def test_a_lab_trains_and_samples_on_a_brought_schedule() -> None:
+def test_a_lab_trains_and_samples_on_a_drawn_schedule() -> None:
     drawn = ScheduleConfig("drawn", 50, knots=((0.0, 1.0), (0.5, 0.3), (1.0, 0.0)))
-    lab = ToyLab(ToyConfig(n_points=50, schedule="custom", custom_schedule=drawn.to_dict()))
+    lab = ToyLab(ToyConfig(n_points=50, schedule=drawn))
     assert len(list(lab.train(3))) > 0
     assert lab.sample(5).x.isfinite().all()
     assert torch.equal(lab.schedule.alphas, drawn.make().alphas)
@@ -299,7 +280,9 @@ def test_a_lab_trains_and_samples_on_a_brought_schedule() -> None:
 
 @pytest.mark.parametrize("sampler", list(SAMPLERS))
 def test_the_smallest_beta_leaves_every_sampler_something_to_divide_by(sampler: str) -> None:
-    lab = ToyLab(ToyConfig(n_points=20, schedule="linear", beta_start=1e-12, sampling=SamplingConfig(sampler)))
+    lab = ToyLab(
+        ToyConfig(n_points=20, schedule=ScheduleConfig("linear", beta_start=1e-12), sampling=SamplingConfig(sampler))
+    )
     assert lab.sample(5).x.isfinite().all()
     assert field_of(lab.now(), 0, grid=3).exact.isfinite().all()
     assert field_of(lab.now(), 0, grid=3).learned.isfinite().all()

@@ -15,6 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from playground.diffusion.sampling import SamplingConfig
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import Diverged, TrainingConfig
 from playground.storage import decode
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
@@ -81,9 +82,7 @@ EXPERIMENTS = {
     "user classes": TINY.changed(points=read_points(USER_POINTS, "points.csv"), conditional=True),
     "drawing": TINY.changed(points=cloud_from_strokes([[[-1, 0], [1, 0.5]]], n=100)),
     "other knobs": ToyConfig(
-        schedule="linear",
-        timesteps=200,
-        rescale_betas_zero_snr=True,
+        schedule=ScheduleConfig("linear", 200, True),
         network=NetworkConfig(32, 4, "tanh", "append", 0),
         training=TrainingConfig("x0", "uniform", decay="cosine"),
         sampling=SamplingConfig("ddpm", 50, variance="fixed_large"),

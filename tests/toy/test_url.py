@@ -59,14 +59,34 @@ def test_only_what_differs_is_named() -> None:
 
 def test_a_brought_schedule_is_in_the_link() -> None:
     drawn = ScheduleConfig("drawn", 250, knots=tuple((k / 100, round(1 - k / 100, 4)) for k in range(101)))
-    config = ToyConfig(schedule="custom", custom_schedule=drawn.to_dict())
+    config = ToyConfig(schedule=drawn)
     query = to_query(config)
     assert len(query) < 4000, "a link that a mail program takes"
     assert from_query(query) == config
-    assert torch.equal(from_query(query).make_schedule().alphas, drawn.make().alphas)
-    assert to_query(ToyConfig(schedule="custom", custom_schedule={"name": "flow"})) == (
-        "?schedule=custom&custom_schedule=%7B%22name%22%3A%22flow%22%7D"
+    assert torch.equal(from_query(query).schedule.make().alphas, drawn.make().alphas)
+    assert to_query(ToyConfig(schedule=ScheduleConfig("flow"))) == "?schedule.name=flow"
+    assert to_query(ToyConfig(schedule=ScheduleConfig("cosine", 50, s=0.1))) == (
+        "?schedule.name=cosine&schedule.timesteps=50&schedule.s=0.1"
     )
+
+
+EARLIER = {  # links that the first version made
+    "?schedule=linear&timesteps=50&sampling.steps=10": ScheduleConfig("linear", 50),
+    "?schedule=scaled_linear&beta_end=0.02&rescale_betas_zero_snr=true": ScheduleConfig(
+        "scaled_linear", 1000, True, beta_end=0.02
+    ),
+    "?timesteps=200": ScheduleConfig("karras", 200),
+    "?beta_start=0.001": ScheduleConfig("karras"),
+    "?schedule=custom&custom_schedule=%7B%22name%22%3A%22flow%22%7D": ScheduleConfig("flow"),
+    "?schedule=custom&timesteps=60&custom_schedule=%7B%22name%22%3A%22cosine%22%2C%22timesteps%22%3A60%2C%22s%22%3A0.1%7D"
+    "&rescale_betas_zero_snr=true": ScheduleConfig("cosine", 60, True, s=0.1),
+    "?custom_schedule=%7B%22name%22%3A%22flow%22%7D": ScheduleConfig("karras"),
+}
+
+
+@pytest.mark.parametrize("query", EARLIER)
+def test_links_of_the_first_version_still_open(query: str) -> None:
+    assert from_query(query).schedule == EARLIER[query]
 
 
 def test_every_knob_but_the_points_can_be_in_a_link() -> None:

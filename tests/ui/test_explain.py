@@ -14,7 +14,7 @@ from playground.toy import PRESETS, ToyConfig, ToyLab
 from playground.toy.data import make_cloud
 from playground.ui.stable_diffusion.explain import HOW_IT_WORKS as DIFFUSION
 from playground.ui.toy.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
-from playground.ui.toy.knobs import GROUPS
+from playground.ui.toy.knobs import groups
 
 CONFIGS: dict[str, ToyConfig] = {
     **{name: preset.config for name, preset in PRESETS.items()},
@@ -77,7 +77,7 @@ def test_none_is_written_as_python_has_it() -> None:
 
 
 def test_every_group_is_explained() -> None:
-    assert set(EXPLAINS) == set(GROUPS)
+    assert set(EXPLAINS) == set(groups())
     assert set(EXPLAINS.values()) <= set(HOW_IT_WORKS)
     for text in HOW_IT_WORKS.values():
         assert text.count("$") % 2 == 0

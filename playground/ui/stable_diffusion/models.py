@@ -7,17 +7,19 @@ from typing import Any
 
 import gradio as gr
 
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.fair_lock import COMPUTE_LOCK
 from playground.refusal import Refusal
 from playground.settings import SETTINGS
 from playground.stable_diffusion import Request, RequestError, StableDiffusionLab, speed
 from playground.stable_diffusion.devices import SMALL
-from playground.stable_diffusion.models import CATALOGUE, in_memory, loading
+from playground.stable_diffusion.models import CATALOGUE, Model, in_memory, loading
 from playground.ui.shared.notices import QUIET, Update, notice
 from playground.ui.stable_diffusion.knobs import DrawSettings
 from playground.ui.stable_diffusion.stage import Channels, pack_model, pack_news, pack_tokens
 from playground.ui.stable_diffusion.state import Put, StageState, VisitOf, closing
 
+TRAINED_ON = ScheduleConfig("scaled_linear")  # Stable Diffusion 1.x, and the model that ships
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-aside"}
 
 
@@ -121,3 +123,14 @@ def warm_up() -> None:
     lab = StableDiffusionLab("tiny")
     with COMPUTE_LOCK.work():
         pack_model(lab.loaded, "")
+
+
+def words_on_schedule(config: ScheduleConfig, model: Model) -> str:
+    """What to say to a schedule that somebody would like to draw on with `model`."""
+    if config == TRAINED_ON:
+        return f"{config.title} is what {model.title} was trained on: nothing to change."
+    return (
+        f"{model.title} was trained on {TRAINED_ON.title}, T = {TRAINED_ON.timesteps}, and is told how noisy its input "
+        f"is by that schedule's timestep numbers. On {config.title} the same number means another noise, so it keeps "
+        "its own; choose a scheduler to change where the steps fall."
+    )

@@ -29,7 +29,7 @@ from playground.ui.stable_diffusion.gallery import Gallery
 from playground.ui.stable_diffusion.grid import draw_grid
 from playground.ui.stable_diffusion.initial_image import InitialImagePart
 from playground.ui.stable_diffusion.knobs import DrawSettings, StartFrom, all_knobs, calls_in_words, groups
-from playground.ui.stable_diffusion.models import ASIDE, ModelPart
+from playground.ui.stable_diffusion.models import ASIDE, ModelPart, words_on_schedule
 from playground.ui.stable_diffusion.prompts import draw_prompts
 from playground.ui.stable_diffusion.stage import (
     Channels,
@@ -273,16 +273,7 @@ class StableDiffusionTab:
         self.sessions.visitor(str(request.session_hash))
         _, state = self.visit(request)
         trained = CATALOGUE[state.model or self.default.model]
-        own = ScheduleConfig("scaled_linear")
-        same = all(getattr(config, f) == getattr(own, f) for f in ("name", "timesteps", "rescale_betas_zero_snr"))
-        if same and config.knobs() == own.knobs():
-            said = f"{config.title} is what {trained.title} was trained on: nothing to change."
-        else:
-            said = (
-                f"{trained.title} was trained on scaled linear, β 0.00085 … 0.012, T = 1000, and is told how noisy its "
-                f"input is by that schedule's timestep numbers. On {config.title} the same number means "
-                "another noise, so it keeps its own; choose a scheduler to change where the steps fall."
-            )
+        said = words_on_schedule(config, trained)
         taken: Update = {self.controls["steps"]: min(sampling.steps, SETTINGS.max_denoising_steps)}
         possible = allowed(load(trained.name).scheduler_config) if in_memory(trained.name) else tuple(scheduled())
         if sampling.sampler in possible:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import SamplerError, SamplingConfig
-from playground.diffusion.schedule_config import KNOBS_OF, ScheduleConfig
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedules import by_formula
 from playground.schedules.curves import CURVES, curves
 from playground.schedules.quality import ChartError
 from playground.stable_diffusion.device_queue import Waiting
@@ -46,7 +47,7 @@ def unpacked(text: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     return header["meta"], arrays
 
 
-@pytest.mark.parametrize("name", [name for name in KNOBS_OF if name not in ("drawn", "learned")])
+@pytest.mark.parametrize("name", list(by_formula()))
 def test_every_curve_crosses_as_float32(name: str) -> None:
     config = ScheduleConfig(name, timesteps=100)
     meta, arrays = unpacked(live.read_curves({"config": config.to_dict()})["curves"])

@@ -8,13 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.diffusion.schedule_config import CUSTOM
+from playground.diffusion.schedule_config import SCHEDULE_FIELDS
+from playground.diffusion.schedules import SCHEDULES
 from playground.toy import PRESETS, LabError, ToyConfig
 from playground.toy.url import DEFAULTS
 from playground.ui.shared.knobs import NOTHING, OWN, Knob
-from playground.ui.toy.knobs import GROUPS, KNOBS
+from playground.ui.shared.schedule_knobs import NAME, TIMESTEPS, RowKnob
+from playground.ui.toy.knobs import all_knobs, groups
 
-EVERY = pytest.mark.parametrize("knob", KNOBS, ids=[knob.path for knob in KNOBS])
+KNOBS = all_knobs()
+ROWS = [knob for knob in KNOBS if isinstance(knob, RowKnob)]
+
+OTHERS = [knob for knob in KNOBS if not isinstance(knob, RowKnob)]
+EVERY = pytest.mark.parametrize("knob", OTHERS, ids=[knob.path for knob in OTHERS])
 NUMBERS = [0, 1, 2, 10, 100, 0.5, 1.0, -1]
 JUNK = [None, "", "nonsense", [], [1], {}, {"a": 1}, (), 1j, b"1", math.nan, math.inf, -math.inf, 10**400, object()]
 junk = st.recursive(
@@ -34,13 +40,39 @@ def shown(knob: Knob) -> list[Any]:
 
 
 def test_every_path_is_a_knob_of_the_config_and_there_once() -> None:
-    paths = [knob.path for knob in KNOBS]
-    assert len(set(paths)) == len(paths)
-    assert set(paths) <= set(DEFAULTS)
-    # Muon steps convolutions, and a perceptron has none; a schedule is brought from its own tab.
-    hidden = {"training.optimizer", "custom_schedule"}
-    assert set(DEFAULTS) - hidden == set(paths), "and every knob of the config is in the table"
-    assert [knob for group in GROUPS.values() for knob in group] == list(KNOBS)
+    assert len({knob.path for knob in KNOBS}) == len(KNOBS)
+    paths = {knob.path for knob in OTHERS}
+    of_schedules = {path for path in paths if path.startswith("schedule.")}
+    assert of_schedules == {f"schedule.{field}" for field in SCHEDULE_FIELDS} - {"schedule.knots"}, "curves are drawn"
+    # Muon steps convolutions, and a perceptron has none.
+    assert set(DEFAULTS) - {"training.optimizer"} == paths - of_schedules | {NAME}, "every knob of the config is there"
+    assert [knob for group in groups().values() for knob in group] == list(KNOBS)
+
+
+@pytest.mark.parametrize("knob", ROWS, ids=[knob.path for knob in ROWS])
+def test_a_knob_of_a_schedule(knob: RowKnob) -> None:
+    assert knob.spec is not None
+    field, plain = knob.spec.field, ToyConfig().changed(**{NAME: knob.row})
+    assert knob.applies(plain)
+    assert knob.value(plain) == knob.spec.default
+    turned = plain.changed(**knob.changes(knob.spec.high))
+    assert turned.schedule.knobs()[field] == knob.value(turned) == knob.spec.high
+    other = next(name for name, row in SCHEDULES.items() if name != knob.row and not row.by_knots)
+    elsewhere = turned.changed(**{NAME: other})
+    assert not knob.applies(elsewhere)
+    assert knob.value(elsewhere) == knob.spec.default
+    control = knob.component(plain)
+    assert (control.value, control.visible) == (knob.spec.default, True)
+    assert not knob.component(elsewhere).visible
+    for value in [*JUNK, True]:
+        with pytest.raises(LabError, match=re.escape(knob.label)):
+            knob.clean(value)
+
+
+def test_all_schedules_have_their_knobs() -> None:
+    assert {(knob.row, knob.spec.field) for knob in ROWS if knob.spec} == {
+        (name, spec.field) for name, row in SCHEDULES.items() for spec in row.knobs
+    }
 
 
 @EVERY
@@ -55,18 +87,19 @@ def test_words_are_there(knob: Knob) -> None:
 @EVERY
 def test_what_is_shown_can_be_set(knob: Knob) -> None:
     part, _, field = knob.path.rpartition(".")
+    points = {"drawn": ((0.0, 1.0), (1.0, 0.0)), "learned": ((0.0, 9.0), (1.0, -9.0))}
     for value in shown(knob):
         clean = knob.clean(value)
         assert clean == (None if value == NOTHING else value)
         if clean == OWN:
             continue
         changes: dict[str, Any] = {knob.path: clean}
-        if knob.path == "timesteps":
+        if knob.path == TIMESTEPS:
             changes["sampling.steps"] = 2
         if knob.path == "sampling.spacing":
             changes["sampling.sampler"] = "dpm++"
-        if clean == CUSTOM:
-            changes["custom_schedule"] = {"name": "laplace"}
+        if knob.path == NAME and SCHEDULES[clean].by_knots:
+            changes["schedule.knots"] = points[clean]
         config = ToyConfig().changed(**changes)
         assert knob.value(config) == value
         assert knob.clean(knob.value(config)) == clean
@@ -92,7 +125,7 @@ def test_junk_of_every_type_is_refused(knob: Knob) -> None:
             ToyConfig().changed(**{knob.path: knob.clean(value)})
 
 
-@given(st.sampled_from(KNOBS), junk)
+@given(st.sampled_from(OTHERS), junk)
 def test_any_value_is_one_of_the_knobs_or_refused(knob: Knob, value: Any) -> None:
     try:
         clean = knob.clean(value)
@@ -108,7 +141,7 @@ def test_any_value_is_one_of_the_knobs_or_refused(knob: Knob, value: Any) -> Non
 
 
 def test_numbers_outside_a_sliders_ends_are_refused() -> None:
-    for knob in KNOBS:
+    for knob in OTHERS:
         if not knob.limits:
             continue
         low, high, step = knob.limits
