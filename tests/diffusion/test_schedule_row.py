@@ -1,10 +1,9 @@
-"""A schedule is one row: a made-up one, registered while the program runs, is found and works wherever one is chosen."""
+"""A schedule is one row: a made-up one, registered while the program runs, works wherever one is chosen."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -45,7 +44,7 @@ def power(T: int, steepness: float = 2.0) -> NoiseSchedule:
 
 
 @pytest.fixture(autouse=True)
-def row(monkeypatch: pytest.MonkeyPatch) -> Iterator[Schedule]:
+def row(monkeypatch: pytest.MonkeyPatch) -> Schedule:
     made_up = Schedule(
         TITLE,
         "nobody 2026",
@@ -55,9 +54,7 @@ def row(monkeypatch: pytest.MonkeyPatch) -> Iterator[Schedule]:
         lost="It is made up.",
     )
     monkeypatch.setitem(SCHEDULES, NAMED, made_up)
-    _scene.cache_clear()
-    yield made_up
-    _scene.cache_clear()
+    return made_up
 
 
 CONFIG = {"name": NAMED, "timesteps": 200, "steepness": 3.0}
