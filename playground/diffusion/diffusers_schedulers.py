@@ -91,8 +91,28 @@ def make_scheduler(schedule: NoiseSchedule, config: SamplingConfig) -> Any:
         scheduler.set_timesteps(timesteps=list(range(config.steps - 1, -1, -1)))
     if hasattr(scheduler, "sigmas") and scheduler.sigmas[-1] > 0:  # it ends at the table's least noise, not at none
         scheduler.sigmas[-1] = (schedule.sigmas[0] / schedule.alphas[0]).float()
+    if row.stochastic and hasattr(scheduler, "sigmas"):
+        _take_noise_apart_in_float64(scheduler)
     begin_at(scheduler, 0)
     return scheduler
+
+
+def _take_noise_apart_in_float64(scheduler: Any) -> None:
+    """How much of the next σ/α is walked (down) and how much is added as noise (up): down² = σ'² - up² in diffusers,
+    which float32 rounds to 0 or below where σ is far above the next level σ', and the samples are no numbers.
+    """
+    scheduler.sigmas = scheduler.sigmas.double()  # of those that take it apart at each step
+    if hasattr(scheduler, "sigmas_down"):  # and of those that do so beforehand, each level but the first twice
+        sigma = scheduler.sigmas[::2]
+        after = torch.cat([sigma[1:], sigma[-1:]])
+        levels = {
+            "sigmas_up": after * (1 - (after / sigma).square()).sqrt(),
+            "sigmas_down": after.square() / sigma,
+            "sigmas_interpol": after,  # √(σ · down), the middle of the way in ln σ
+        }
+        for name, values in levels.items():
+            values = values.nan_to_num(0.0)  # 0/0 behind the end
+            setattr(scheduler, name, torch.cat([values[:1], values[1:].repeat_interleave(2), values[-1:]]))
 
 
 def begin_at(scheduler: Any, call: int) -> None:

@@ -1,7 +1,7 @@
 """MnistLab: one visitor's experiments on images, free of any page.
 
 lab = MnistLab()                                    # the model that ships
-path = lab.sample(labels=[7] * 16, sampler="dpm++", steps=20, guidance_scale=2.0, seed=0)
+path = lab.sample(labels=[7] * 16, steps=20, guidance_scale=2.0, seed=0)
 table = lab.forward(seed=0)                         # real digits, and the noise they sink into
 """
 

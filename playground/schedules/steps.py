@@ -47,12 +47,12 @@ def where(config: ScheduleConfig, sampling: SamplingConfig) -> Visits:
     else:
         alphas_cumprod = scheduler.alphas_cumprod[scheduler.timesteps.long()].double()
     alphas, sigmas = alphas_cumprod.sqrt(), (1 - alphas_cumprod).sqrt()
-    timesteps = schedule.nearest_timestep(alphas, sigmas)
+    timesteps = schedule.nearest_timestep(alphas, sigmas).round(decimals=4)
     if sampling.where != KARRAS_SPACING:  # the scheduler counts within the table of just the timesteps it visits
         visited = spaced_timesteps(len(schedule), sampling.steps, sampling.where).double()
         whole = slice(None, None, 1 if row.interpolated is None else 2)
         timesteps[whole] = visited[scheduler.timesteps[whole].long()]
-    repeated = (False, *(a == b for a, b in pairwise(alphas.tolist())))
+    repeated = (False, *(a == b for a, b in pairwise(timesteps.tolist())))
     history = tuple(row.history(k, calls) for k in range(calls))
     return Visits(
         tuple(timesteps.tolist()),

@@ -2,7 +2,7 @@
 
     lab = ToyLab(ToyConfig(dataset="spiral", seed=0))
     for step in lab.train(steps=2000): ...
-    path = lab.sample(10_000, sampler="dpm++", steps=20, seed=1)
+    path = lab.sample(10_000, steps=20, seed=1)
 
 The network works in standardised coordinates (mean 0, one common scale of variance 1); results are in the data's
 coordinates.

@@ -13,10 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from playground.diffusion.diffusers_schedulers import level, step_arguments
 from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig, sample
+from playground.diffusion.sampling_config import scheduled
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.schedules.diffusers_export import CLASSES, notes, scheduler_config, snippet
+from playground.schedules.diffusers_export import notes, scheduler_config, snippet
 from playground.schedules.steps import where
 
 CONFIGS = [
@@ -35,15 +37,16 @@ CONFIGS = [
     ScheduleConfig("drawn", 100, knots=((0.0, 1.0), (0.3, 0.7), (0.30001, 0.1), (1.0, 0.0))),
     ScheduleConfig("learned", 100, knots=((0.0, 9.0), (0.5, 1.0), (1.0, -9.5))),
 ]
+KARRAS_SPACED = tuple(name for name, row in SAMPLERS.items() if "karras" in row.spacings)
 FLOAT32 = 2.0**-24  # half a unit in the last place below 1, where ᾱ begins
 
 
 def allowed() -> list[tuple[ScheduleConfig, str]]:
     """Every schedule with every sampler that it can drive, with and without zero terminal SNR."""
-    pairs = [(config, sampler) for config in CONFIGS for sampler in CLASSES]
+    pairs = [(config, sampler) for config in CONFIGS for sampler in scheduled()]
     for config in (CONFIGS[0], CONFIGS[5], CONFIGS[8], CONFIGS[11]):
         zero = ScheduleConfig.from_dict(config.to_dict() | {"rescale_betas_zero_snr": True})
-        pairs += [(zero, sampler) for sampler in CLASSES if SAMPLERS[sampler].zero_terminal_snr]
+        pairs += [(zero, sampler) for sampler in scheduled() if SAMPLERS[sampler].zero_terminal_snr]
     return pairs
 
 
@@ -75,7 +78,7 @@ def test_a_snippet_runs_and_has_our_table(config: ScheduleConfig, sampler: str) 
     assert max(map(len, code.splitlines())) < 130
     left = run(code)
     scheduler = left["scheduler"]
-    assert type(scheduler).__name__ == CLASSES[sampler]
+    assert type(scheduler).__name__ == SAMPLERS[sampler].class_name
     assert_same_table(scheduler.alphas_cumprod, config)
     assert left["x"].shape == (4, 2)
     assert left["x"].isfinite().all()
@@ -120,11 +123,11 @@ def test_diffusers_name_is_used_where_it_has_one(config: ScheduleConfig, sampler
     assert ("import numpy" in snippet(config, SamplingConfig(sampler, 5))) == (name is None)
 
 
-@pytest.mark.parametrize("sampler", list(CLASSES))
+@pytest.mark.parametrize("sampler", list(scheduled()))
 def test_where_nothing_is_noted_the_scheduler_samples_as_ours(sampler: str) -> None:
     """Trailing spacing, K dividing T: diffusers' scheduler on the whole table against ours on the visited one."""
     config, sampling = ScheduleConfig("scaled_linear", 100), SamplingConfig(sampler, 10, "trailing")
-    assert notes(config, sampling) == ()
+    assert all("No option of this class says where its steps fall" in note for note in notes(config, sampling))
     theirs = run(snippet(config, sampling).split("def model")[0])["scheduler"]
     start = torch.randn(8, 2, generator=torch.Generator().manual_seed(0))
 
@@ -134,26 +137,19 @@ def test_where_nothing_is_noted_the_scheduler_samples_as_ours(sampler: str) -> N
     ours = start
     for step in sample(denoise, config.make(), start, sampling, torch.Generator().manual_seed(1)):
         ours = step.x
-    x, extra = start * theirs.init_noise_sigma, {}
-    if sampler == "ddpm":
-        extra["generator"] = torch.Generator().manual_seed(1)
-    if sampler == "heun" or sampler == "euler":
+    x, extra = start, step_arguments(theirs, torch.Generator().manual_seed(1))
+    if theirs.init_noise_sigma != 1:
         x = start * (1 + theirs.sigmas[0] ** 2).sqrt()
     for index, t in enumerate(theirs.timesteps):
         z = theirs.scale_model_input(x, t)
-        if hasattr(theirs, "sigmas"):
-            ratio = theirs.sigmas[index]
-            alpha = 1 / (1 + ratio**2).sqrt()
-            sigma = ratio * alpha
-        else:
-            alpha, sigma = theirs.alphas_cumprod[int(t)].sqrt(), (1 - theirs.alphas_cumprod[int(t)]).sqrt()
+        alpha, sigma = (value.float() for value in level(theirs, SAMPLERS[sampler], index, t))
         x = theirs.step((z - alpha * denoise(z, alpha, sigma)) / sigma, t, x, **extra).prev_sample
     torch.testing.assert_close(x, ours, rtol=0, atol=2e-4)
 
 
 def test_karras_spacing_has_the_same_levels_there() -> None:
     config = ScheduleConfig("scaled_linear")
-    for sampler in ("dpm++", "unipc", "heun", "euler"):
+    for sampler in KARRAS_SPACED:
         sampling = SamplingConfig(sampler, 8, "karras")
         assert notes(config, sampling) == ()
         theirs = run(snippet(config, sampling))["scheduler"]
@@ -162,7 +158,7 @@ def test_karras_spacing_has_the_same_levels_there() -> None:
         torch.testing.assert_close(theirs.sigmas[: visits.calls], ours, rtol=1e-3, atol=0)
 
 
-@pytest.mark.parametrize("sampler", ["dpm++", "unipc", "heun", "euler"])
+@pytest.mark.parametrize("sampler", KARRAS_SPACED)
 @pytest.mark.parametrize("config", [ScheduleConfig("cosine"), ScheduleConfig("flow", 10)], ids=label)
 def test_karras_spacing_that_rounds_to_one_timestep_twice_runs(config: ScheduleConfig, sampler: str) -> None:
     sampling = SamplingConfig(sampler, 8, "karras")

@@ -99,9 +99,9 @@ def refused_for(name: str, steps: int, **config: Any) -> int | None:
 def test_the_most_steps_of_the_slider_are_walked_or_refused(name: str) -> None:
     """Walked to the end, on noise that is known: x̂_0 = 0 throughout."""
     most = refused_for(name, SETTINGS.max_denoising_steps) or SETTINGS.max_denoising_steps
-    kind, offset = getattr(import_diffusers(), SAMPLERS[name].class_name), PUBLISHED["steps_offset"]
+    kind = getattr(import_diffusers(), SAMPLERS[name].class_name)
     multistep = not hasattr(kind, "set_begin_index") or "solver_order" in inspect.signature(kind.__init__).parameters
-    assert most == 1000 - (offset if multistep else 0)  # those of one step keep to the table, or may meet a level twice
+    assert most == 1000 - (1 if multistep else 0)  # those of one step keep to the table, or may meet a level twice
     scheduler = make(name, PUBLISHED, most)
     extra = {"generator": torch.Generator().manual_seed(0)}
     extra = extra if "generator" in inspect.signature(scheduler.step).parameters else {}

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from playground.diffusion.samplers import SAMPLERS
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.stable_diffusion import StableDiffusionLab
 from playground.stable_diffusion.digits.pipeline import FOLDER
 from playground.toy import PRESETS, ToyConfig, ToyLab
-from playground.diffusion.schedule_config import ScheduleConfig
 from playground.toy.data import make_cloud
 from playground.ui.stable_diffusion.explain import HOW_IT_WORKS as DIFFUSION
 from playground.ui.toy.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code

@@ -32,8 +32,8 @@ and needs hundreds; DPM-Solver++ and UniPC remember the last guesses and need te
 Diffusion.
 """,
     "Start from something": r"""
-*SDEdit* (Meng et al. 2022): noise your drawing up to some $t$ and go back from there. Little noise keeps your strokes,
-much lets the network decide. *RePaint* (Lugmayr et al. 2022): outside the painted part every state is replaced by the
+*SDEdit* (Meng et al. 2022): noise your drawing to where the last of the steps begin, and walk only those. Few of them
+keep your strokes, many let the network decide. *RePaint* (Lugmayr et al. 2022): outside the painted part every state is replaced by the
 real digit noised to that level, so that what grows inside has to fit. *Between two noises*: over the sphere (slerp),
 since halfway on the straight line there is less noise than the network expects.
 

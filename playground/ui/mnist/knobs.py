@@ -7,6 +7,7 @@ from typing import Any
 from playground.diffusion.noise_schedule import MAX_TIMESTEPS
 from playground.diffusion.prediction import PREDICTIONS
 from playground.diffusion.sampling import SAMPLERS
+from playground.diffusion.sampling_config import DEFAULT_SPACING, every_spacing, with_knob
 from playground.diffusion.schedules import by_formula
 from playground.mnist.data import DIGITS
 from playground.mnist.networks import KINDS
@@ -64,9 +65,14 @@ def groups() -> dict[str, tuple[Knob, ...]]:
                 "sampler",
                 "sampler",
                 "How it walks from noise to data.",
-                tuple((sampler.title, name) for name, sampler in SAMPLERS.items() if name != "langevin"),
+                tuple((sampler.title, name) for name, sampler in SAMPLERS.items() if sampler.arrives),
             ),
-            Knob("steps", "steps", "Network calls on the way; twice as many with guidance.", limits=(2, 1_000, 1)),
+            Knob(
+                "steps",
+                "steps",
+                "Into how many the way from noise is cut. A step is a network call or two; guidance doubles them.",
+                limits=(2, 1_000, 1),
+            ),
             Knob(
                 NAME,
                 "noise schedule",
@@ -85,13 +91,13 @@ def groups() -> dict[str, tuple[Knob, ...]]:
                 "spacing",
                 "spacing",
                 "Where the steps fall on the schedule.",
-                _plain("default", "trailing", "leading", "linspace", "karras"),
+                _plain(DEFAULT_SPACING, *every_spacing()),
                 more=True,
             ),
             Knob(
                 "eta",
                 "noise on the way (η)",
-                "DDIM only: 0 is deterministic, 1 is DDPM.",
+                f"{with_knob('eta')} only: 0 is deterministic, 1 adds as much as DDPM.",
                 limits=(0.0, 1.0, 0.1),
                 more=True,
             ),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from playground.diffusion import diffusers_schedulers, langevin, prediction, sampling, schedules, training
+from playground.diffusion import diffusers_schedulers, langevin, prediction, sampling, training
 from playground.diffusion.exact import ExactDenoiser, GaussianMixture
+from playground.diffusion.noise_schedule import NoiseSchedule
+from playground.diffusion.schedules import by_formula
 from playground.diffusion.training import Trainer
 from playground.toy.config import ToyConfig
 from playground.toy.network import PointMLP
@@ -96,7 +98,7 @@ RUNNING_CODE: dict[str, str] = {
     "Samplers": samplers_source(),
     "Sampling": source(sampling._diffusers, diffusers_schedulers.make_scheduler, sampling.guide),
     "Predictions": source(prediction.target, prediction.to_x0, prediction.to_eps),
-    "Schedules": source(schedules.linear, schedules.cosine, schedules.karras, schedules.flow, schedules.NoiseSchedule),
+    "Schedules": source(*(row.make for row in by_formula().values()), NoiseSchedule),
     "Exact score": source(ExactDenoiser, GaussianMixture),
     "Langevin": source(langevin.langevin_move, langevin.annealed_langevin, langevin.langevin),
 }
@@ -108,7 +110,7 @@ def recipe_code(config: ToyConfig) -> str:
     changed: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict) and isinstance(default[name], dict):
-            changed |= {f"{name}.{k}": v for k, v in value.items() if v != default[name][k]}
+            changed |= {f"{name}.{k}": v for k, v in value.items() if v != default[name].get(k)}
         elif value != default[name]:
             changed[name] = value
     knobs = json.dumps(changed, indent=4, ensure_ascii=False)

@@ -7,6 +7,7 @@ from typing import Any
 from playground.diffusion.noise_schedule import MAX_TIMESTEPS
 from playground.diffusion.prediction import PREDICTIONS
 from playground.diffusion.sampling import SAMPLERS
+from playground.diffusion.sampling_config import DEFAULT_SPACING, every_spacing, with_knob
 from playground.diffusion.training import DECAYS
 from playground.settings import SETTINGS
 from playground.toy.data import DATASETS
@@ -231,19 +232,19 @@ def groups() -> dict[str, tuple[Knob, ...]]:
                 "sampling.spacing",
                 "steps fall",
                 "Where on the schedule the steps stand.",
-                (("sampler's default", "default"), *((s, s) for s in ("leading", "linspace", "trailing", "karras"))),
+                (("sampler's default", DEFAULT_SPACING), *((s, s) for s in every_spacing())),
                 more=True,
             ),
             Knob(
                 "sampling.eta",
-                "η (DDIM)",
+                f"η ({with_knob('eta')})",
                 "0 is deterministic, 1 adds as much noise as DDPM.",
                 limits=(0, 1, 0.1),
                 more=True,
             ),
             Knob(
                 "sampling.variance",
-                "variance (DDPM)",
+                f"variance ({with_knob('variance')})",
                 "How much noise each step adds back: β̃ or β.",
                 (("β̃, the posterior's", "fixed_small"), ("β", "fixed_large")),
                 more=True,
