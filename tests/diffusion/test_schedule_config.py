@@ -144,8 +144,10 @@ def test_titles() -> None:
 def test_a_name_can_be_replaced_alone() -> None:
     config = ScheduleConfig("cosine", 50, True, s=0.1)
     assert replace(config, name="linear") == ScheduleConfig("linear", 50, True)
-    assert replace(config, s=0.2).knobs() == {"s": 0.2}
-    assert replace(config, s=None) == ScheduleConfig("cosine", 50, True)
+    turned: dict[str, Any] = {"s": 0.2}
+    assert replace(config, **turned).knobs() == turned
+    back: dict[str, Any] = {"s": None}
+    assert replace(config, **back) == ScheduleConfig("cosine", 50, True)
     assert replace(ScheduleConfig("linear", beta_end=0.05), name="quadratic").knobs()["beta_end"] == 0.05
 
 
