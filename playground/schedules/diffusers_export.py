@@ -105,7 +105,7 @@ def notes(config: ScheduleConfig, sampling: SamplingConfig) -> tuple[str, ...]:
         )
     if schedule.zero_terminal_snr and alphas_cumprod[-1] > 0:
         found.append("With zero terminal SNR this class keeps ᾱ at 2⁻²⁴ on the last timestep, for σ/α to be finite.")
-    if hasattr(theirs, "sigmas_down") and not theirs.sigmas_down.log()[:-3].isfinite().all():
+    if hasattr(theirs, "sigmas_down") and not theirs.sigmas_down[:-5].log().isfinite().all():
         found.append(
             "From so much noise to the next level float32 cannot tell what is walked from what is added as noise: "
             "these samples are no numbers there. Take more steps."

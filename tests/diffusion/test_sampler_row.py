@@ -107,7 +107,7 @@ def test_it_samples(name: str, knobs: dict[str, Any]) -> None:
 
 def test_what_it_cannot_do_is_refused_everywhere() -> None:
     zero = ScheduleConfig("cosine", rescale_betas_zero_snr=True)
-    with pytest.raises(SamplerError, match="Third Order cannot start where no signal is left.*Straight|Choose"):
+    with pytest.raises(SamplerError, match="Third Order cannot start where no signal is left"):
         ToyConfig(schedule=zero, sampling=SamplingConfig(THEIRS))
     with pytest.raises(SamplerError, match="no signal is left"):
         where(zero, SamplingConfig(THEIRS))
@@ -220,9 +220,7 @@ def test_no_sampler_is_known_by_name_elsewhere() -> None:
     literal = re.compile(rf"""(["'`])({"|".join(names)})\1""")
     found = set()
     for path in [*(ROOT / "playground").rglob("*.py"), *(ROOT / "playground").rglob("*.js")]:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        where_said = path.relative_to(ROOT).as_posix()
-        found |= {
-            f"{where_said}: {line.strip()}" for line in lines if literal.search(line) and where_said not in CHOSEN
-        }
+        if (file := path.relative_to(ROOT).as_posix()) not in CHOSEN:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            found |= {f"{file}: {line.strip()}" for line in lines if literal.search(line)}
     assert not found, "\n".join(sorted(found))

@@ -81,7 +81,8 @@ def test_a_snippet_runs_and_has_our_table(config: ScheduleConfig, sampler: str) 
     assert type(scheduler).__name__ == SAMPLERS[sampler].class_name
     assert_same_table(scheduler.alphas_cumprod, config)
     assert left["x"].shape == (4, 2)
-    assert left["x"].isfinite().all()
+    noted = any("these samples are no numbers" in note for note in notes(config, SamplingConfig(sampler, 5)))
+    assert bool(left["x"].isfinite().all()) != noted
 
 
 @pytest.mark.parametrize(("config", "sampler"), allowed(), ids=label)
@@ -155,7 +156,8 @@ def test_karras_spacing_has_the_same_levels_there() -> None:
         theirs = run(snippet(config, sampling))["scheduler"]
         visits = where(config, sampling)
         ours = torch.tensor(visits.sigmas) / torch.tensor(visits.alphas)
-        torch.testing.assert_close(theirs.sigmas[: visits.calls], ours, rtol=1e-3, atol=0)
+        places = slice(None, visits.calls, theirs.order)  # between two a trial may stand at a level of neither
+        torch.testing.assert_close(theirs.sigmas[places], ours[places], rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("sampler", KARRAS_SPACED)
