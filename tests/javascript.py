@@ -43,8 +43,13 @@ class Component(NamedTuple):
     script: str
     places: list[tuple[str, int]]
 
+    @classmethod
+    def of(cls, name: str, script: str) -> Component:
+        return cls(name, script, list(_places(script, name)))
+
     @property
     def files(self) -> set[str]:
+        """Relative to the checkout; the component's name where lines belong to no file."""
         return {file for file, _ in self.places}
 
 
@@ -54,7 +59,7 @@ def components(page: gr.Blocks) -> list[Component]:
     for block in page.blocks.values():
         if isinstance(block, gr.HTML) and (script := block.js_on_load):
             name = "-".join([*(block.elem_classes or ["html"]), str(block._id)])
-            found.setdefault(script, Component(name, script, list(_places(script, name))))
+            found.setdefault(script, Component.of(name, script))
     return list(found.values())
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-ROOMS = ("shared", "mnist", "schedules", "stable_diffusion")
+ROOMS = ("shared", "toy", "mnist", "schedules", "stable_diffusion")
 STYLE = "".join((Path(__file__).parent / room / "style.css").read_text(encoding="utf-8") for room in ROOMS)
 
 

@@ -20,17 +20,6 @@ const topBar = `
     <span class="pg-status" role="status" aria-live="polite">loading …</span>
   </div>`;
 
-const transportBar = `
-  <div class="pg-bar" data-for="both compare">
-    ${iconButton("to_noise", ICON.toNoise, "to pure noise", "to pure noise (End)")}
-    ${iconButton("play", ICON.play, "play the reverse process", "play from noise to data (space)")}
-    ${iconButton("to_data", ICON.toData, "to the data", "to the data (Home)")}
-    <input type="range" class="pg-t" min="-1" max="999" value="-1" aria-label="how noisy (t)"
-      title="how noisy (t): arrows scrub">
-    <span class="pg-readout"></span>
-    ${PLAY_SPEED}
-  </div>`;
-
 const views = `
   <div class="pg-bar pg-views" role="group" aria-label="Views">
     <button type="button" class="pg-chip" data-do="large" data-for="both compare" aria-pressed="false"
@@ -140,7 +129,11 @@ root.innerHTML = `
         role="img" tabindex="0" aria-label="Digits between noise and data"></canvas>
       <div class="pg-warning pg-wrong" role="status" hidden></div>
     </div>
-    ${transportBar}
+    ${transportBar({
+      play: ["play the reverse process", "play from noise to data (space)"],
+      slider: { min: -1, max: 999, value: -1 },
+      more: ofPaths,
+    })}
     ${trainingBar("digits", ofTraining)}
     ${views}
   </section>

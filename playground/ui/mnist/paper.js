@@ -46,17 +46,10 @@ const paperActions = {
     sendDrawing("teach");
   },
   repaint_this() {
-    const { base64, share } = pen.pixels(false);
-    if (share < 0.002) {
-      notePaper("Cover a part of the digit first.", true);
-      return;
-    }
-    if (share > 0.98) {
-      notePaper("Leave something of the digit, or press Generate for a new one.", true);
-      return;
-    }
+    const pixels = coveredPart(pen, "digit", "Generate");
+    if (!pixels) return;
     paper.close();
-    ask("masked", { pixels: base64, index: drawn.index }, "Repainting …");
+    ask("masked", { pixels, index: drawn.index }, "Repainting …");
   },
 };
 

@@ -91,9 +91,9 @@ function addCard(config, packed) {
 function choose(card, name) {
   const before = card.config;
   if (curveFrom(name) === "hand") {
-    openDrawing(card);
+    openDrawing(card); // until something is drawn the card stays as it is
     return;
-  } // until something is drawn the card stays what it is
+  }
   const { timesteps, rescale_betas_zero_snr: zero } = before;
   card.config = { name, ...(timesteps ? { timesteps } : {}), ...(zero ? { rescale_betas_zero_snr: zero } : {}) };
   card.wrong = null;

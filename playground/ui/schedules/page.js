@@ -64,18 +64,6 @@ const pictureColumn = `
       role="img" tabindex="0" aria-label="The same digit and the same points under each schedule"></canvas>
   </div>`;
 
-const transportBar = `
-  <div class="pg-bar pg-transport">
-    ${iconButton("to_noise", ICON.toNoise, "to pure noise", "to pure noise (End)")}
-    ${iconButton("play", ICON.play, "play into noise", "play from data to noise (space)")}
-    ${iconButton("one_step", ICON.step, "one step", "one step of the sampler towards the data (.)")}
-    ${iconButton("to_data", ICON.toData, "to the data", "to the data (Home)")}
-    <input type="range" class="pg-t" min="0" max="999" value="0" aria-label="how noisy (t)"
-      title="how noisy (t): arrows scrub">
-    <span class="pg-readout"></span>
-    ${PLAY_SPEED}
-  </div>`;
-
 const qualityKnobs = `
   <div class="pg-quality-knobs">
     <label class="pg-row">denoiser <select class="pg-denoiser" aria-label="denoiser"></select></label>
@@ -154,7 +142,12 @@ root.innerHTML = `
         <div class="pg-panels">${PANELS.map((_, k) => panelFigure(k)).join("")}</div>
         ${pictureColumn}
       </div>
-      ${transportBar}
+      ${transportBar({
+        play: ["play into noise", "play from data to noise (space)"],
+        slider: { min: 0, max: 999, value: 0 },
+        step: iconButton("one_step", ICON.step, "one step", "one step of the sampler towards the data (.)"),
+        kind: "pg-transport",
+      })}
       <div class="pg-steps"><canvas role="img" aria-label="Where the sampling steps fall on each schedule"></canvas>
         <p class="pg-small pg-steps-note"></p></div>
     </section>

@@ -55,8 +55,8 @@ function callNow(card) {
   return k;
 }
 
-// Of all calls at the slider's place, which earlier ones enter the update after them: [from, to]. A forgotten call counts
-// in its own update only.
+// Of all calls at the slider's place, which earlier ones enter the update after them: [from, to]. A forgotten call
+// counts in its own update only.
 function arcsNow({ timesteps, history, forgotten }, now) {
   const arcs = [];
   for (let k = now; k >= 0 && timesteps[k] === timesteps[now]; k--) {

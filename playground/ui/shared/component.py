@@ -13,7 +13,7 @@ ROOMS = Path(__file__).parents[1]
 def script(*names: str) -> str:
     """The named scripts, one after the other, each below its name: "toy/draw" is `draw.js` in the room `toy`."""
     texts = ((name, (ROOMS / f"{name}.js").read_text(encoding="utf-8")) for name in names)
-    return "\n".join(f"// --- {name}.js ---\n{text}" for name, text in texts)
+    return "".join(f"// --- {name}.js ---\n{text}" for name, text in texts)
 
 
 def component(kind: str, *scripts: str, **arguments: Any) -> gr.HTML:

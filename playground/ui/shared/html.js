@@ -56,3 +56,16 @@ const trainingBar = (seen, more = {}) => `
     <span class="pg-time-readout">step 0</span>
     <button type="button" data-do="rewind" hidden title="put the network back to this step">Go back here</button>
   </div>`;
+
+// The bar below a stage. `play`: label and hover of its button; `slider`: its ends; `step`: HTML of one more button.
+const transportBar = ({ play: [label, hover], slider, step = "", kind = "", more = {} }) => `
+  <div class="pg-bar ${kind}"${attributes(more)}>
+    ${iconButton("to_noise", ICON.toNoise, "to pure noise", "to pure noise (End)")}
+    ${iconButton("play", ICON.play, label, hover)}
+    ${step}
+    ${iconButton("to_data", ICON.toData, "to the data", "to the data (Home)")}
+    <input type="range" class="pg-t"${attributes(slider)} aria-label="how noisy (t)"
+      title="how noisy (t): arrows scrub">
+    <span class="pg-readout"></span>
+    ${PLAY_SPEED}
+  </div>`;

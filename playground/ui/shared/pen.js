@@ -47,3 +47,12 @@ function penOn(canvas, stroke) {
     },
   };
 }
+
+// What is covered, to be painted again; null, with a note, where that is next to nothing or everything.
+function coveredPart(pen, what, button) {
+  const { base64, share } = pen.pixels(false);
+  if (share >= 0.002 && share <= 0.98) return base64;
+  const rest = `Leave something of the ${what}, or press ${button} for a new one.`;
+  notePaper(share < 0.002 ? `Cover a part of the ${what} first.` : rest, true);
+  return null;
+}

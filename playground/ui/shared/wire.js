@@ -32,8 +32,8 @@ function unpack(text) {
   return { meta: header.meta, arrays };
 }
 
-// A message that may be deflated; its arrays stay as they were sent, a quarter of the memory: numbers are data ×
-// scale.
+// A message that may be deflated. Its arrays stay as they were sent, which is a quarter of the memory: a number is
+// data × scale.
 async function unpackLater(text) {
   const message = openMessage(text);
   const { header } = message;

@@ -19,7 +19,7 @@ const VIEWS = {
     title: "ε with words − ε∅",
     hover: "the direction in which the words pull; guidance goes s times as far",
   },
-  x0: { title: "x̂₀, as latents", hover: "what the network takes xₜ for, before the VAE" }, // in the diagram alone
+  x0: { title: "x̂₀, as latents", hover: "what the network takes xₜ for, before the VAE" }, // only in the diagram
   channels: { name: "Channels", title: "channels of xₜ", hover: "each latent channel by itself" },
 };
 // Of a grid: [name, what is written beside it at first].
@@ -80,7 +80,8 @@ const tokenRow = `
       title="${ONE_SCALE}">one scale</button>
   </div>`;
 
-const transportBar = `
+// At the left is noise here, at the right the picture: a step of the run for each place.
+const stepBar = `
   <div class="pg-bar" data-for="one two">
     ${iconButton("to_noise", ICON.toNoise, "to pure noise", "to pure noise (Home)")}
     ${iconButton("play", ICON.play, "play the denoising", "play from noise to picture (space)")}
@@ -159,7 +160,7 @@ root.innerHTML = `
         data-done="0" role="img" tabindex="0" aria-label="Pictures between noise and words"></canvas>
       <div class="pg-drop" hidden>Drop a PNG to read its settings</div>
     </div>
-    ${transportBar}
+    ${stepBar}
     <div class="pg-bar pg-views" role="group" aria-label="Views">
       ${viewChips.join("")}
       <span class="pg-spring"></span>

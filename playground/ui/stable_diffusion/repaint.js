@@ -34,17 +34,10 @@ const repaintActions = {
     paper.close();
   },
   repaint_this() {
-    const { base64, share } = pen.pixels(false);
-    if (share < 0.002) {
-      notePaper("Cover a part of the picture first.", true);
-      return;
-    }
-    if (share > 0.98) {
-      notePaper("Leave something of the picture, or press Draw for a new one.", true);
-      return;
-    }
+    const pixels = coveredPart(pen, "picture", "Draw");
+    if (!pixels) return;
     paper.close();
     show("one");
-    ask("repaint", { id: mask.id, pixels: base64 }, "Repainting …");
+    ask("repaint", { id: mask.id, pixels }, "Repainting …");
   },
 };

@@ -126,9 +126,9 @@ function tick(now) {
     else setK(S.k + 1);
   }
   if (S.textsDirty) {
-    S.textsDirty = false;
+    S.textsDirty = false; // once a frame, though steps may come faster
     updateTexts();
-  } // once, though steps may come faster than frames
+  }
   paint();
   if (S.chartsDirty) {
     S.chartsDirty = false;

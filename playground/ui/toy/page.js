@@ -39,15 +39,10 @@ root.innerHTML = `
         <button type="button" data-do="cancel_drawing">Cancel</button>
       </div>
     </div>
-    <div class="pg-bar">
-      ${iconButton("to_noise", ICON.toNoise, "to pure noise", "to pure noise (End)")}
-      ${iconButton("play", ICON.play, "play the reverse process", "play from noise to data")}
-      ${iconButton("to_data", ICON.toData, "to the data", "to the data (Home)")}
-      <input type="range" class="pg-t" min="0" max="999" value="0" aria-label="how noisy (t)"
-        title="how noisy (t): arrows scrub">
-      <span class="pg-readout"></span>
-      ${PLAY_SPEED}
-    </div>
+    ${transportBar({
+      play: ["play the reverse process", "play from noise to data"],
+      slider: { min: 0, max: 999, value: 0 },
+    })}
     ${trainingBar("samples")}
     <div class="pg-bar pg-views" role="group" aria-label="Views">
       ${Object.entries(VIEWS)

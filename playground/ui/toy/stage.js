@@ -45,9 +45,9 @@ function onFrame(text) {
   const now = performance.now();
   if (meta.run != null && meta.run < S.run) return; // of an experiment that is over
   if (meta.run > S.run) {
-    S.early = text;
+    S.early = text; // its scene is still on the way
     return;
-  } // its scene is still on the way
+  }
   if (meta.rewound) forkAt(S, lines(), meta.step);
   heardOfRun(S, !!meta.running, !!meta.running);
   if (meta.step != null) S.step = meta.step;
@@ -65,9 +65,9 @@ function onFrame(text) {
       S.views.forward = false;
       S.views.samples = true;
       if (S.playing) {
-        play(0);
+        play(0); // the data's way into noise makes room for the first samples
         setT(0);
-      } // the data's way into noise made room for the first samples
+      }
     }
     keepFrame(S.frames, { step: meta.step, x: arrays.x.data });
     if (S.rewound == null) glideTo(arrays.x.data, now);
