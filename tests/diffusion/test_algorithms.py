@@ -20,6 +20,7 @@ from playground.diffusion.prediction import to_eps
 from playground.diffusion.sampling import SAMPLERS, SamplingConfig, sample, start_noise
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.schedules import SCHEDULES, NoiseSchedule, from_alphas_cumprod, karras
+from tests.diffusion.every_schedule import schedule_of
 from tests.diffusion.mixture import MIXTURE, rng
 
 Algorithm = Callable[..., Iterator[Tensor]]
@@ -111,7 +112,7 @@ def ending_at(schedule: NoiseSchedule, ratio: float) -> NoiseSchedule:
 def test_it_is_the_scheduler_that_runs(sampler: str, name: str, zero_snr: bool) -> None:
     if zero_snr and not SAMPLERS[sampler].zero_terminal_snr:
         pytest.skip("diffusers' class cannot start there either")
-    schedule = ScheduleConfig(name, 100, rescale_betas_zero_snr=zero_snr).make()
+    schedule = schedule_of(name, 100, zero_snr).make()
     for spacing in TABLE_SPACINGS:
         assert spacing in SAMPLERS[sampler].spacings
         for steps in (2, 7, 30):  # T = 100 is a multiple of the first alone
@@ -128,7 +129,7 @@ def test_it_is_the_scheduler_that_runs(sampler: str, name: str, zero_snr: bool) 
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("sampler", ["heun", "dpm++"])
 def test_karras_spacing_is_the_karras_schedule(sampler: str, name: str) -> None:
-    schedule = ScheduleConfig(name, 100).make()
+    schedule = schedule_of(name, 100).make()
     ratios = (1 / schedule.alphas_cumprod - 1).sqrt()
     for steps in (2, 7, 30):
         scheduler = make_scheduler(schedule, SamplingConfig(sampler, steps=steps, spacing="karras"))
@@ -170,7 +171,7 @@ def plain(scheduler: Any, schedule: NoiseSchedule, steps: int) -> Any:
 @pytest.mark.parametrize("spacing", ["trailing", "leading"])
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_it_is_diffusers_on_the_whole_table(name: str, spacing: str, zero_snr: bool) -> None:
-    schedule = ScheduleConfig(name, 100, rescale_betas_zero_snr=zero_snr).make()
+    schedule = schedule_of(name, 100, zero_snr).make()
     common: Any = {"num_train_timesteps": 100, "prediction_type": "v_prediction", "timestep_spacing": spacing}
     for steps in (2, 20, 50):
         timesteps = spaced_timesteps(100, steps, spacing).flip(0)

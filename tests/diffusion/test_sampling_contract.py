@@ -15,6 +15,7 @@ from torch import Tensor
 from playground.diffusion.sampling import SAMPLERS, Denoiser, SamplerError, SamplingConfig, sample, start_noise
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.schedules import SCHEDULES
+from tests.diffusion.every_schedule import schedule_of
 from tests.diffusion.mixture import MIXTURE, STEPS, rng, states
 
 
@@ -60,7 +61,7 @@ def test_the_contract_of_every_walk(which: tuple[str, str], name: str, zero_snr:
     timesteps = data.draw(st.integers(2, 100), label="T")
     steps = data.draw(st.integers(2, timesteps), label="K")
     zero_snr = zero_snr and SAMPLERS[sampler].zero_terminal_snr
-    schedule, denoise = ScheduleConfig(name, timesteps, rescale_betas_zero_snr=zero_snr).make(), Counted()
+    schedule, denoise = schedule_of(name, timesteps, zero_snr).make(), Counted()
     config = SamplingConfig(sampler, steps=steps, spacing=spacing, langevin_inner=3)
     path = states(schedule, config, n=8, denoise=denoise)
     count, calls = states_and_calls(sampler, steps, inner=3)
@@ -92,7 +93,7 @@ def test_the_contract_of_every_walk(which: tuple[str, str], name: str, zero_snr:
 @pytest.mark.parametrize("name", ["karras", "flow"])
 @pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s != "langevin"])
 def test_the_first_state_is_the_start_noise(sampler: str, name: str) -> None:
-    schedule = ScheduleConfig(name, 50).make()
+    schedule = schedule_of(name, 50).make()
     spacing = "trailing" if "trailing" in SAMPLERS[sampler].spacings else "default"  # "leading" starts below T-1
     first = states(schedule, SamplingConfig(sampler, steps=10, spacing=spacing))[0]
     scale = float(schedule.scales[49])

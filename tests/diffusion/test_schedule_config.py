@@ -12,26 +12,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playground.diffusion.noise_schedule import MAX_BETA, MIN_BETA, ScheduleError
-from playground.diffusion.schedule_config import KNOBS_OF, MAX_KNOTS, TITLES, ScheduleConfig, brought
-from playground.diffusion.schedules import SCHEDULES
+from playground.diffusion.schedule_config import MAX_KNOTS, ScheduleConfig, knob_fields
+from playground.diffusion.schedules import SCHEDULES, by_curve, by_formula
+from tests.diffusion.every_schedule import CURVES, LINE, schedule_of
 
-LINE = ((0.0, 1.0), (1.0, 0.0))
-KNOTS: dict[str, Any] = {"drawn": LINE, "learned": ((0.0, 9.0), (0.3, 2.0), (1.0, -9.0))}
-CONFIGS = [ScheduleConfig(name, knots=KNOTS.get(name, ())) for name in TITLES]
+CONFIGS = [schedule_of(name) for name in SCHEDULES]
 
 
 # What is made
 
 
-def test_every_schedule_has_a_title_and_knobs() -> None:
-    assert TITLES.keys() == KNOBS_OF.keys() == SCHEDULES.keys() | {"drawn", "learned"}
+def test_every_row_is_whole() -> None:
+    assert {row.knots_from: by_curve(row.knots_from) for row in SCHEDULES.values() if row.by_knots} == {
+        "hand": "drawn",
+        "data": "learned",
+    }
+    assert len({row.title for row in SCHEDULES.values()}) == len(SCHEDULES), "no two look the same in a menu"
+    for row in SCHEDULES.values():
+        assert row.title
+        assert row.paper
+        assert len({knob.field for knob in row.knobs}) == len(row.knobs)
+        assert not (row.knobs and row.by_knots)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_the_default_is_the_papers(name: str) -> None:
-    made, papers = ScheduleConfig(name, 200).make(), ScheduleConfig(name, 200).make()
-    assert torch.equal(made.alphas, papers.alphas)
-    assert torch.equal(made.sigmas, papers.sigmas)
+@pytest.mark.parametrize("config", CONFIGS, ids=list(SCHEDULES))
+def test_what_is_not_set_is_the_papers(config: ScheduleConfig) -> None:
+    """A knob left out, None, and the paper's own value are one and the same schedule."""
+    name, papers = config.name, {knob.field: knob.default for knob in config.row.knobs}
+    assert config.knobs() == papers
+    for given_ in (papers, dict.fromkeys(papers)):
+        same = ScheduleConfig(name, knots=config.knots, **given_)
+        assert same == config
+        assert hash(same) == hash(config)
+        assert torch.equal(same.make().alphas, config.make().alphas)
+        assert torch.equal(same.make().sigmas, config.make().sigmas)
 
 
 def test_knobs_are_passed_on_and_foreign_ones_are_not() -> None:
@@ -39,9 +53,19 @@ def test_knobs_are_passed_on_and_foreign_ones_are_not() -> None:
     assert torch.equal(made.alphas, ScheduleConfig("cosine", 100, rescale_betas_zero_snr=True, s=0.1).make().alphas)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_name_can_be_replaced_alone() -> None:
+    """The knobs of the other kind fall away, for good; those that both have stay."""
+    linear = ScheduleConfig("linear", 50, True, beta_end=0.1)
+    cosine = replace(linear, name="cosine")
+    assert cosine == ScheduleConfig("cosine", 50, True)
+    assert replace(cosine, name="linear") == ScheduleConfig("linear", 50, True)
+    assert replace(linear, name="sigmoid").knobs()["beta_end"] == 0.1
+    assert replace(linear, beta_end=None) == replace(linear, beta_end=0.02) == ScheduleConfig("linear", 50, True)
+
+
+@pytest.mark.parametrize("name", by_formula())
 def test_every_knob_works_over_its_slider(name: str) -> None:
-    for spec in KNOBS_OF[name]:
+    for spec in SCHEDULES[name].knobs:
         assert spec.low <= spec.default <= spec.high
         default = ScheduleConfig(name, 50)
         ends: list[dict[str, Any]] = [{spec.field: spec.low}, {spec.field: spec.high}]
@@ -65,13 +89,13 @@ def test_a_drawn_cliff_is_clipped() -> None:
 
 
 def test_learned_knots_are_log_snr() -> None:
-    made = ScheduleConfig("learned", 101, knots=KNOTS["learned"]).make()
+    made = ScheduleConfig("learned", 101, knots=CURVES["data"]).make()
     assert float(made.log_snr[0]) == pytest.approx(9.0, abs=1e-10)
     assert float(made.log_snr[15]) == pytest.approx(5.5, abs=1e-10)  # half of the way to the second knot
     assert float(made.log_snr[100]) == pytest.approx(-9.0, abs=1e-10)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=list(TITLES))
+@pytest.mark.parametrize("config", CONFIGS, ids=list(SCHEDULES))
 def test_zero_terminal_snr_of_each(config: ScheduleConfig) -> None:
     made = ScheduleConfig(config.name, 50, True, knots=config.knots).make()
     assert made.zero_terminal_snr
@@ -102,7 +126,7 @@ def test_every_falling_curve_is_a_schedule(heights: list[float], timesteps: int)
 
 
 @given(
-    name=st.sampled_from(list(TITLES)),
+    name=st.sampled_from(list(SCHEDULES)),
     timesteps=st.integers(-5, 5000),
     rescale=st.booleans(),
     s=st.none() | st.floats(-2, 2),
@@ -134,16 +158,6 @@ def test_titles() -> None:
     assert ScheduleConfig("drawn", knots=LINE).title == "drawn"
 
 
-def test_a_brought_schedule() -> None:
-    config = ScheduleConfig("drawn", 50, knots=LINE)
-    assert brought(config.to_dict()) == config
-    assert brought(config.to_dict(), True) == replace(config, rescale_betas_zero_snr=True)
-    assert brought(replace(config, rescale_betas_zero_snr=True).to_dict()).rescale_betas_zero_snr
-    with pytest.raises(ScheduleError, match="Schedules tab") as refusal:
-        brought(None)
-    assert refusal.value.knob == "schedule"
-
-
 # Refusals
 
 
@@ -152,17 +166,34 @@ def test_a_brought_schedule() -> None:
     [
         ({"name": "linear", "timesteps": 1}, "timesteps", "2 … 4000; it is 1"),
         ({"name": "drawn", "timesteps": 1, "knots": LINE}, "timesteps", "2 … 4000; it is 1"),
-        ({"name": "learned", "timesteps": 4001, "knots": KNOTS["learned"]}, "timesteps", "2 … 4000"),
+        ({"name": "learned", "timesteps": 4001, "knots": CURVES["data"]}, "timesteps", "2 … 4000"),
+        ({"name": "linear", "timesteps": 0}, "timesteps", "2 … 4000"),
+        ({"name": "linear", "timesteps": -5}, "timesteps", "2 … 4000"),
+        ({"name": "linear", "timesteps": 4001}, "timesteps", "2 … 4000"),
+        ({"name": "linear", "timesteps": math.nan}, "timesteps", "2 … 4000"),
         ({"name": "linear", "beta_end": 1.0}, "beta_end", "between 0 and 1; it is 1"),
+        ({"name": "linear", "beta_end": 1.5}, "beta_end", "between 0 and 1"),
+        ({"name": "linear", "beta_start": 0.0}, "beta_start", "between 0 and 1"),
+        ({"name": "linear", "beta_start": -0.1}, "beta_start", "between 0 and 1"),
         ({"name": "scaled_linear", "beta_start": -0.1}, "beta_start", "between 0 and 1"),
         ({"name": "linear", "beta_end": 0.9, "beta_start": 0.9}, "beta_end", "Lower β_end"),
         ({"name": "linear", "beta_end": 0.02, "beta_start": 0.5}, "beta_start", "Lower β_start"),
-        ({"name": "cosine", "s": -0.01}, "s", "offset s"),
-        ({"name": "karras", "sigma_min": 30.0}, "sigma_min", "σ_max is 20"),
+        ({"name": "cosine", "s": -0.01}, "s", "offset s must lie in"),
+        ({"name": "cosine", "s": 1.0}, "s", "offset s must lie in"),
+        ({"name": "cosine", "s": math.nan}, "s", "s must be a finite number"),
+        ({"name": "karras", "sigma_min": 30.0}, "sigma_min", "between 0 and σ_max; it is 30 and σ_max is 20"),
+        ({"name": "karras", "sigma_min": 0.0}, "sigma_min", "σ_min must lie between 0"),
+        ({"name": "karras", "sigma_min": 1e-9}, "sigma_min", "σ must stay within 0.001 … 1000"),
+        ({"name": "karras", "sigma_max": 1e9}, "sigma_max", "σ must stay within"),
         ({"name": "karras", "sigma_max": 0.001}, "sigma_min", "it is 0.004 and σ_max is 0.001"),
         ({"name": "karras", "sigma_max": -1}, "sigma_max", "σ_max is -1"),
-        ({"name": "karras", "rho": 0}, "rho", "ρ must lie"),
-        ({"name": "laplace", "b": 0}, "b", "width b"),
+        ({"name": "karras", "rho": 0}, "rho", "ρ must lie in 0.1 … 100; it is 0"),
+        ({"name": "karras", "rho": -7.0}, "rho", "ρ must lie in"),
+        ({"name": "karras", "rho": 1e9}, "rho", "ρ must lie in"),
+        ({"name": "laplace", "b": 0}, "b", r"width b must lie in \(0, 4\]; it is 0"),
+        ({"name": "laplace", "b": -0.5}, "b", "width b must lie in"),
+        ({"name": "laplace", "b": 100.0}, "b", "width b must lie in"),
+        ({"name": "laplace", "mu": 50.0}, "mu", "centre μ must lie in -10 … 10; it is 50"),
         ({"name": "drawn"}, "knots", "no curve yet"),
         ({"name": "learned"}, "knots", "no curve yet"),
         ({"name": "drawn", "knots": [[0, 0.2], [1, 0.9]]}, "knots", "rises from 0.2 to 0.9 at 100%"),
@@ -172,7 +203,7 @@ def test_a_brought_schedule() -> None:
         ({"name": "drawn", "knots": [[0, 1], [2, 0]]}, "knots", "from left to right"),
         ({"name": "learned", "knots": [[0, 5], [0.5, 5], [1, -5]]}, "knots", "must fall at every timestep"),
         ({"name": "learned", "knots": [[0, 500], [1, -500]]}, "knots", "-20 … 20"),
-        ({"name": "linaer"}, "name", "no such schedule"),
+        ({"name": "linaer"}, "name", "no such schedule.*linear"),
         ({"name": ["linear"]}, "name", "no such schedule"),
         ({"name": None}, "name", "no such schedule"),
         ({"name": "linear", "timesteps": 100.5}, "timesteps", "whole number"),
@@ -181,7 +212,9 @@ def test_a_brought_schedule() -> None:
         ({"name": "linear", "timesteps": 10**400}, "timesteps", "2 … 4000"),
         ({"name": "linear", "rescale_betas_zero_snr": 1}, "rescale_betas_zero_snr", "true or false"),
         ({"name": "linear", "beta_end": "much"}, "beta_end", "finite number"),
-        ({"name": "linear", "beta_end": math.nan}, "beta_end", "finite number"),
+        ({"name": "linear", "beta_end": math.nan}, "beta_end", "beta_end must be a finite number"),
+        ({"name": "linear", "beta_end": math.inf}, "beta_end", "beta_end must be a finite number"),
+        ({"name": "linear", "beta_start": math.nan}, "beta_start", "beta_start must be a finite number"),
         ({"name": "linear", "s": math.inf}, "s", "finite number"),
         ({"name": "linear", "rho": 10**400}, "rho", "finite number"),
         ({"name": "linear", "knots": 3}, "knots", "list of at most"),
@@ -191,6 +224,7 @@ def test_a_brought_schedule() -> None:
         ({"name": "linear", "knots": [[0, "1"]]}, "knots", "pair of finite numbers"),
         ({"name": "linear", "knots": ["ab"]}, "knots", "pair of finite numbers"),
         ({"name": "linear", "beta_middle": 0.1}, "name", "no such knob: beta_middle"),
+        ({"name": "linear", "values": [["beta_end", 0.1]]}, "name", "no such knob: values"),
     ],
 )
 def test_refused_at_the_knob(values: dict[str, Any], knob: str, words: str) -> None:
@@ -206,14 +240,14 @@ def test_what_is_no_record_is_refused(values: Any) -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(list(TITLES)),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(list(SCHEDULES)),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-FIELDS = [field.name for field in fields(ScheduleConfig)]
+FIELDS = [*(field.name for field in fields(ScheduleConfig)), *knob_fields()]
 
 
-@given(name=st.sampled_from(list(TITLES)), values=st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4))
+@given(name=st.sampled_from(list(SCHEDULES)), values=st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4))
 def test_whatever_a_browser_sends(name: str, values: dict[str, Any]) -> None:
     fault, values = "", {"name": name} | values
     try:

@@ -108,7 +108,7 @@ def recipe_code(config: ToyConfig) -> str:
     changed: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict) and isinstance(default[name], dict):
-            changed |= {f"{name}.{k}": v for k, v in value.items() if v != default[name][k]}
+            changed |= {f"{name}.{k}": v for k, v in value.items() if v != default[name].get(k)}
         elif value != default[name]:
             changed[name] = value
     knobs = json.dumps(changed, indent=4, ensure_ascii=False)
