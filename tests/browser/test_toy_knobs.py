@@ -2,9 +2,11 @@
 
 import re
 
+from playground.diffusion.schedules import SCHEDULES
 from playground.toy import PRESETS, ToyConfig
 from playground.ui.shared.knobs import Knob
-from playground.ui.toy.knobs import GROUPS
+from playground.ui.shared.schedule_knobs import NAME, TIMESTEPS, RowKnob
+from playground.ui.toy.knobs import groups
 from tests.browser.toy_page import ToyPage, around, grey
 
 pytest_plugins = ["tests.browser.fixtures"]
@@ -12,17 +14,20 @@ pytest_plugins = ["tests.browser.fixtures"]
 # Choices that go together; every other list is turned to its last entry.
 CHOSEN = {
     "dataset": "Disc grid",
-    "schedule": "linear",
-    "beta_end": "0.012",
+    NAME: "linear",
     "training.learning_rate": "0.003",
     "sampling.sampler": "DDIM",
     "sampling.spacing": "trailing",
 }
-SLIDES = {"n_points": 1000, "timesteps": 500, "sampling.steps": 10}
+LABELS = {spec.label for spec in SCHEDULES[CHOSEN[NAME]].knobs}  # two kinds may have a knob of one label
+SLIDES = {"n_points": 1000, TIMESTEPS: 500, "sampling.steps": 10}
 
 
 def turn(toy: ToyPage, knob: Knob) -> None:
     """Turn `knob` away from its default, and wait until the page's address says so."""
+    if isinstance(knob, RowKnob):
+        turn_schedule(toy, knob)
+        return
     default = knob.value(ToyConfig())
     if knob.choices:
         toy.choose(knob.label, CHOSEN.get(knob.path))
@@ -33,6 +38,19 @@ def turn(toy: ToyPage, knob: Knob) -> None:
     else:
         toy.settled(toy.page.get_by_label(knob.label, exact=True)).click()
     toy.page.wait_for_url(lambda url: f"{knob.path}=" in url)
+
+
+def turn_schedule(toy: ToyPage, knob: RowKnob) -> None:
+    """A knob of one kind of schedule: seen, and turned, where that kind is chosen."""
+    assert knob.spec
+    control = toy.page.get_by_label(knob.label, exact=True)
+    if knob.row != CHOSEN[NAME]:
+        assert not any(one.is_visible() for one in control.all()) or knob.label in LABELS
+        return
+    shown = control.locator("visible=true").first
+    shown.fill(f"{knob.spec.default * 1.5:g}")
+    shown.press("Tab")
+    toy.page.wait_for_url(lambda url: f"schedule.{knob.spec.field}=" in url)
 
 
 def test_the_learning_rate_changes_at_once(toy: ToyPage) -> None:
@@ -66,7 +84,7 @@ def test_width_and_data_start_again_and_train_on(toy: ToyPage) -> None:
 def test_every_knob_can_be_turned_while_it_trains(toy: ToyPage) -> None:
     toy.page.get_by_label("training speed").select_option("5 / s")
     toy.train(1)
-    for group, knobs in GROUPS.items():
+    for group, knobs in groups().items():
         toy.unfold(group)
         toy.page.get_by_text(knobs[0].label, exact=True).first.wait_for()  # what is folded comes with it
         toy.unfold("more")
@@ -148,7 +166,7 @@ def test_samplers_change_without_training_anew(toy: ToyPage) -> None:
     toy.unfold("Sampling")
     toy.number("steps").fill("8")
     toy.page.wait_for_url("**sampling.steps=8*")
-    sampler = next(knob for knob in GROUPS["Sampling"] if knob.path == "sampling.sampler")
+    sampler = next(knob for knob in groups()["Sampling"] if knob.path == "sampling.sampler")
     for title, name in [*sampler.choices[1:], sampler.choices[0]]:
         frames, before = toy.data("frames"), toy.picture()
         toy.choose("sampler", title)

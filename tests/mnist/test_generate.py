@@ -20,6 +20,7 @@ from playground.mnist import MnistLab, generate
 from playground.mnist.generate import GenerateError, Request, thinned
 from playground.mnist.weights import ImageModel
 from playground.settings import SETTINGS
+from tests.diffusion.every_schedule import LINE, schedule_of
 from tests.mnist.six_images import ARRIVING, CLASSES, SHAPE, Exact, assert_consistent, drawn, rng, sampled
 
 DETERMINISTIC = [name for name, sampler in SAMPLERS.items() if not sampler.stochastic]
@@ -123,11 +124,13 @@ ANYTHING = st.one_of(NUMBERS, st.none(), st.booleans(), st.text(max_size=3))
             "seed": ANYTHING,
             "n": ANYTHING,
             "guidance_scale": ANYTHING,
-            "schedule": st.sampled_from([*SCHEDULES, "custom", "none", 3]),
-            "timesteps": ANYTHING,
-            "custom_schedule": st.sampled_from(
-                [None, {"name": "flow", "timesteps": 50}, {"name": "drawn"}, [], "flow"]
+            "schedule": st.sampled_from(
+                [*SCHEDULES, "none", 3, None, {"name": "flow"}, ScheduleConfig("flow", 50), schedule_of("drawn")]
             ),
+            "timesteps": ANYTHING,
+            "knots": st.sampled_from([None, [], "flow", LINE]),
+            "beta_end": ANYTHING,
+            "s": ANYTHING,
             "rescale_betas_zero_snr": ANYTHING,
             "sampler": st.sampled_from([*SAMPLERS, "best", 1]),
             "steps": ANYTHING,
@@ -157,20 +160,34 @@ def test_any_knob_draws_or_says_why_not(knobs: dict[str, Any]) -> None:
     assert not refused or " " in refused, "in words"
 
 
-def test_a_brought_schedule(model: ImageModel) -> None:
-    config = ScheduleConfig("drawn", 60, knots=((0.0, 1.0), (0.3, 0.8), (1.0, 0.0)))
-    knobs: dict[str, Any] = {"schedule": "custom", "custom_schedule": config.to_dict()}
-    request = Request.of(None, 2, steps=60, **knobs)
-    assert request.timesteps == 60
-    assert torch.equal(request.make_schedule().alphas, config.make().alphas)
+@pytest.mark.parametrize("name", list(SCHEDULES))
+def test_any_schedule_is_drawn_on(model: ImageModel, name: str) -> None:
+    config = schedule_of(name, 60)
+    request = Request.of(None, 2, steps=60, schedule=config)
+    assert request.schedule == config
     path = drawn(generate.generate(model, request))
-    torch.testing.assert_close(path.alpha[:-1], config.make().alphas.flip(0).float(), rtol=0, atol=1e-5)
-    assert Request.of(None, 2, rescale_betas_zero_snr=True, **knobs).make_schedule().zero_terminal_snr
-    for wrong in (None, {"name": "nessie"}, {"name": "cosine", "s": "much"}):
-        with pytest.raises(ScheduleError):
-            Request.of(None, 2, schedule="custom", custom_schedule=wrong)
+    table = config.make()
+    levels = table.alphas if name == "flow" else table.alphas_cumprod.sqrt()
+    torch.testing.assert_close(path.alpha[:-1], levels.flip(0).float(), rtol=0, atol=1e-5)
+    assert Request.of(None, 2, schedule=config, rescale_betas_zero_snr=True).schedule.make().zero_terminal_snr
+
+
+def test_a_schedules_knobs_are_keywords(model: ImageModel) -> None:
+    knobs: dict[str, Any] = {"timesteps": 60, "beta_end": 0.1, "sigma_max": 3.0}
+    assert Request.of(None, 2, schedule="linear", **knobs).schedule == ScheduleConfig("linear", 60, beta_end=0.1)
+    assert Request.of(None, 2, **knobs).schedule == ScheduleConfig("cosine", 60), "what ships was trained on it"
+    assert Request.of(None, 2, schedule="drawn", knots=LINE).schedule == ScheduleConfig("drawn", knots=LINE)
+    with pytest.raises(ScheduleError, match="no such schedule"):
+        Request.of(None, 2, schedule="nessie")
+    with pytest.raises(ScheduleError, match="finite number"):
+        Request.of(None, 2, s="much")
     with pytest.raises(ScheduleError, match="offset s"):
-        Request.of(None, 2, schedule="custom", custom_schedule={"name": "cosine", "s": -1}).make_schedule()
+        sampled(model, schedule="cosine", s=-1)
+    with pytest.raises(ScheduleError, match="no curve yet"):
+        sampled(model, schedule="drawn")
+    for wrong in (None, 3, {"name": "flow"}):
+        with pytest.raises(GenerateError, match="ScheduleConfig"):
+            Request.of(None, 2, schedule=wrong)
 
 
 def test_too_much_at_once_is_refused(model: ImageModel) -> None:

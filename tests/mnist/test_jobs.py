@@ -12,6 +12,7 @@ from torch import nn
 from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import SAMPLERS, collect
 from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedules import by_formula
 from playground.mnist.data import ImageDataError, ImageSet, mnist
 from playground.mnist.generate import GenerateError, Request
 from playground.mnist.jobs import (
@@ -177,7 +178,8 @@ def test_wishes_that_make_no_sense_say_so(session: MnistSession) -> None:
         {"guidance_scale": 21.0},
         {"steps": 1},
         {"steps": 4_000},
-        {"timesteps": 1},
+        {"schedule": ScheduleConfig(timesteps=1)},
+        {"schedule": ScheduleConfig("drawn")},
         {"sampler": "best"},
         {"schedule": "none"},
         {"spacing": "karras", "sampler": "ddpm"},
@@ -197,7 +199,7 @@ def test_wishes_that_make_no_sense_say_so(session: MnistSession) -> None:
     ("by", "value", "title", "change"),
     [
         ("sampler", "ddpm", "DDPM", {"sampler": "ddpm", "spacing": "default"}),
-        ("schedule", "cosine", "cosine schedule", {"schedule": "cosine"}),
+        ("schedule", "cosine", "cosine, s = 0.008", {"schedule": ScheduleConfig("cosine")}),
         ("steps", "7", "7 steps", {"steps": 7}),
         ("guidance", "3.5", "guidance 3.5", {"guidance_scale": 3.5}),
     ],
@@ -210,23 +212,27 @@ def test_compared_is_one_thing_changed(by: str, value: str, title: str, change: 
     assert request != settings.request()
 
 
-def test_a_brought_schedule_is_drawn_on_and_compared(session: MnistSession) -> None:
-    brought = ScheduleConfig("cosine", 60, s=0.1)
-    settings = dataclasses.replace(QUICK, custom_schedule=brought.to_dict())
-    request, said = compared(settings.request(), "schedule", "custom")
-    assert said == brought.title
-    assert torch.equal(request.make_schedule().alphas, brought.make().alphas)
-    chosen = dataclasses.replace(settings, schedule="custom")
-    assert chosen.request() == request
-    assert done(work_on(session, chosen))[0].t == pytest.approx(59), "its T"
-    assert done(work_on(session, dataclasses.replace(chosen, begin="blur", strength=0.1)))[0].t == pytest.approx(5.9)
+def test_schedules_are_compared_at_one_length() -> None:
+    """The one that is chosen already keeps its knobs; all share T and zero terminal SNR."""
+    settings = MnistSettings(schedule=ScheduleConfig("cosine", 60, True, s=0.1))
+    for name in by_formula():
+        request, said = compared(settings.request(), "schedule", name)
+        assert request.schedule == (settings.schedule if name == "cosine" else ScheduleConfig(name, 60, True))
+        assert said == request.schedule.title
 
 
-def test_no_schedule_was_brought(session: MnistSession) -> None:
-    with pytest.raises(ScheduleError, match="Schedules tab"):
-        work_on(session, MnistSettings(schedule="custom"))
-    with pytest.raises(ScheduleError, match="Schedules tab"):
-        compared(MnistSettings().request(), "schedule", "custom")
+def test_any_schedule_is_drawn_on(session: MnistSession) -> None:
+    settings = dataclasses.replace(QUICK, schedule=ScheduleConfig("cosine", 60, s=0.1))
+    request = settings.request()
+    assert torch.equal(request.schedule.make().alphas, ScheduleConfig("cosine", 60, s=0.1).make().alphas)
+    assert done(work_on(session, settings))[0].t == pytest.approx(59), "its T"
+    assert done(work_on(session, dataclasses.replace(settings, begin="blur", strength=0.1)))[0].t == pytest.approx(5.9)
+
+
+@pytest.mark.parametrize("value", ["nessie", "drawn"])
+def test_no_such_schedule_to_compare(value: str) -> None:
+    with pytest.raises(ScheduleError, match=r"no such schedule|no curve yet"):
+        compared(MnistSettings().request(), "schedule", value)[0].schedule.make()
 
 
 @pytest.mark.parametrize(("by", "value"), [("steps", "1"), ("steps", "many"), ("guidance", "much")])
@@ -287,7 +293,7 @@ def test_a_desk_holds_so_many_drawings(session: MnistSession) -> None:
 
 
 def test_the_reader_follows_the_digits_into_noise(session: MnistSession) -> None:
-    table = session.shown(Request().make_schedule())
+    table = session.shown(Request().schedule.make())
     read, t = reads_forward(table)
     assert read is not None
     assert t is not None
@@ -311,7 +317,7 @@ def test_the_reader_follows_a_run(session: MnistSession) -> None:
 @pytest.mark.parametrize("shape", [(3, 28, 28), (1, 14, 14)])
 def test_the_reader_leaves_alone_what_it_cannot_read(session: MnistSession, shape: tuple[int, int, int]) -> None:
     session.uploaded = ImageSet("mine", torch.zeros(4, *shape, dtype=torch.uint8))
-    assert reads_forward(session.shown(Request().make_schedule())) == (None, None)
+    assert reads_forward(session.shown(Request().schedule.make())) == (None, None)
     session.lab.model = model(shape)
     job = work_on(session, QUICK)
     assert reads_along(collect(done(job), job.labels, 0)) is None

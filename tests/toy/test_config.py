@@ -13,18 +13,17 @@ from hypothesis import strategies as st
 from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.prediction import PREDICTIONS
 from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig
-from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedule_config import SCHEDULE_FIELDS, ScheduleConfig, knob_fields
 from playground.diffusion.schedules import SCHEDULES
 from playground.diffusion.training import TrainingConfig, TrainingError
 from playground.settings import SETTINGS
-from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
-from playground.toy.config import preset_of
+from playground.toy import PRESETS, LabError, ToyConfig
 from playground.toy.data import DATASETS, DataError
 from playground.toy.network import NetworkConfig, NetworkError
-from tests.toy.fields import field_of
 
 KNOBS = [
     *(f.name for f in dataclasses.fields(ToyConfig) if f.name != "points"),
+    *(f"schedule.{name}" for name in (*SCHEDULE_FIELDS, *knob_fields())),
     *(f"network.{f.name}" for f in dataclasses.fields(NetworkConfig)),
     *(f"training.{f.name}" for f in dataclasses.fields(TrainingConfig)),
     *(f"sampling.{f.name}" for f in dataclasses.fields(SamplingConfig)),
@@ -84,12 +83,7 @@ def test_every_field_goes_through_json() -> None:
         n_points=7,
         seed=2**32 - 1,
         conditional=True,
-        schedule="linear",
-        timesteps=77,
-        beta_start=0.001,
-        beta_end=0.1,
-        rescale_betas_zero_snr=True,
-        custom_schedule={"name": "flow"},
+        schedule=ScheduleConfig("linear", 77, True, beta_start=0.001, beta_end=0.1),
         network=NetworkConfig(4, 1, "tanh", "append", 0, False),
         training=TrainingConfig("x0", "uniform", 0, 1, 1, "muon", 1, 0, 0, "cosine", 1, 0, 1, 1, 1),
         sampling=SamplingConfig("ddpm", 2, "leading", 0.5, "fixed_large", 1, 2, 1),
@@ -135,7 +129,9 @@ def tables(prefix: str) -> st.SearchStrategy[Any]:
 @settings(max_examples=200)
 @given(
     st.dictionaries(names(""), junk, max_size=5),
-    st.fixed_dictionaries({}, optional={part: tables(f"{part}.") for part in ("network", "training", "sampling")}),
+    st.fixed_dictionaries(
+        {}, optional={part: tables(f"{part}.") for part in ("schedule", "network", "training", "sampling")}
+    ),
 )
 def test_junk_is_read_or_refused(own: dict[str, Any], parts: dict[str, Any]) -> None:
     try:
@@ -143,7 +139,7 @@ def test_junk_is_read_or_refused(own: dict[str, Any], parts: dict[str, Any]) -> 
     except ValueError:  # every error of the parts is one
         return
     assert ToyConfig.from_dict(config.to_dict()) == config
-    assert 2 <= len(config.make_schedule()) <= 4000
+    assert 2 <= len(config.schedule.make()) <= 4000
 
 
 @given(junk)
@@ -166,6 +162,7 @@ def test_junk_knobs_are_turned_or_refused(changes: dict[str, Any]) -> None:
 
 
 # For a knob of any kind, and for one whose default is of this kind.
+NEVER_KNOTS = [math.nan, "ab", {}, 3, [[0.0, 1.0, 2.0]], [[0.0, math.nan]], [[0.0, "1"]], None]
 NEVER = [math.nan, math.inf, -math.inf, 10**400, "", [], {}, 1j, b"8"]
 WRONG: dict[type, list[Any]] = {
     int: [*NEVER, 0.5, 7.0, True, None],
@@ -173,6 +170,7 @@ WRONG: dict[type, list[Any]] = {
     bool: [*NEVER, 0, 1, 0.0, None],
     str: [*NEVER, 0, 0.5, True, None],
     type(None): [*NEVER, True],  # a number, or none
+    ScheduleConfig: [*NEVER, 0, None, {"name": "linear"}, NetworkConfig()],
     NetworkConfig: [*NEVER, 0, None, TrainingConfig()],
     TrainingConfig: [*NEVER, 0, None, NetworkConfig()],
     SamplingConfig: [*NEVER, 0, None, NetworkConfig()],
@@ -183,8 +181,9 @@ WRONG: dict[type, list[Any]] = {
 def test_a_knob_takes_only_its_own_kind_of_value(knob: str) -> None:
     default: Any = ToyConfig()
     for part in knob.split("."):
-        default = getattr(default, part)
-    for value in WRONG[type(default)]:
+        default = getattr(default, part, 0.0)  # of the knobs of other kinds of schedule there is no default here
+    wrong = {"schedule.knots": [*NEVER_KNOTS], **{f"schedule.{name}": [*NEVER, True] for name in knob_fields()}}
+    for value in wrong.get(knob, WRONG.get(type(default), [])):
         with pytest.raises((LabError, ScheduleError, NetworkError, TrainingError, SamplerError)):
             ToyConfig().changed(**{knob: value})
 
@@ -204,28 +203,24 @@ def test_a_knob_takes_only_its_own_kind_of_value(knob: str) -> None:
         ({"guidance_scale": 20.5}, LabError, "guidance"),
         ({"guidance_scale": -0.1}, LabError, "guidance"),
         ({"guidance_scale": math.nan}, LabError, "finite"),
-        ({"beta_start": math.nan}, LabError, "finite"),
+        ({"schedule.beta_start": math.nan}, ScheduleError, "finite"),
         ({"schedule": "straight"}, ScheduleError, "karras"),
-        ({"timesteps": 1}, ScheduleError, "4000"),
-        ({"timesteps": 10**9}, ScheduleError, "4000"),
-        ({"schedule": "linear", "beta_start": 1.5}, ScheduleError, "beta_start"),
-        ({"schedule": "linear", "beta_end": 0}, ScheduleError, "beta_end"),
-        ({"schedule": "custom"}, ScheduleError, "Schedules tab"),
-        ({"custom_schedule": {"name": "straight"}}, ScheduleError, "no such schedule"),
-        ({"custom_schedule": "flow"}, ScheduleError, "needs a name"),
+        ({"schedule.name": "straight"}, ScheduleError, "karras"),
+        ({"schedule.timesteps": 1}, ScheduleError, "4000"),
+        ({"schedule.timesteps": 10**9}, ScheduleError, "4000"),
+        ({"schedule.name": "linear", "schedule.beta_start": 1.5}, ScheduleError, "beta_start"),
+        ({"schedule.name": "linear", "schedule.beta_end": 0}, ScheduleError, "beta_end"),
+        ({"schedule.name": "drawn"}, ScheduleError, "no curve yet"),
+        ({"schedule.name": "cosine", "schedule.s": -1}, ScheduleError, "offset s"),
+        ({"schedule.beta_middle": 0.1}, ScheduleError, "no such knob: beta_middle"),
         (
-            {"schedule": "custom", "custom_schedule": {"name": "cosine", "s": -1}},
-            ScheduleError,
-            "offset s",
-        ),
-        (
-            {"schedule": "custom", "custom_schedule": {"name": "flow", "timesteps": 19}},
+            {"schedule.name": "flow", "schedule.timesteps": 19},
             LabError,
             "20 sampling steps do not fit into a schedule of T = 19",
         ),
         ({"sampling.steps": 1}, SamplerError, "at least 2"),
         ({"sampling.steps": 1001}, LabError, "T = 1000"),
-        ({"timesteps": 19}, LabError, "20 sampling steps"),
+        ({"schedule.timesteps": 19}, LabError, "20 sampling steps"),
         ({"sampling.spacing": "sideways"}, SamplerError, "spacing"),
         ({"sampling.langevin_inner": 21}, SamplerError, "inner steps"),
         ({"training.p_mean": 11}, TrainingError, "ln σ"),
@@ -244,67 +239,6 @@ def test_faults_are_named(knobs: dict[str, Any], error: type[ValueError], words:
         ToyConfig().changed(**knobs)
 
 
-@pytest.mark.parametrize("schedule", list(SCHEDULES))
-def test_zero_terminal_snr_leaves_no_way_for_noise_prediction(schedule: str) -> None:
-    zero = ToyConfig(schedule=schedule, rescale_betas_zero_snr=True)
-    with pytest.raises(LabError, match="zero terminal SNR"):
-        zero.changed(**{"training.prediction": "noise"})
-    for prediction in ("v", "x0", "flow"):
-        zero.changed(**{"training.prediction": prediction})
-    for name, sampler in SAMPLERS.items():
-        if sampler.zero_terminal_snr:
-            zero.changed(**{"sampling.sampler": name})
-        else:
-            with pytest.raises(LabError, match="cannot start where no signal is left"):
-                zero.changed(**{"sampling.sampler": name})
-    assert [name for name, sampler in SAMPLERS.items() if not sampler.zero_terminal_snr] == ["pndm", "heun"]
-
-
-def test_beta_knobs_reach_the_schedules_that_have_them() -> None:
-    betas = ToyConfig(schedule="linear", beta_start=0.001, beta_end=0.05, timesteps=100).make_schedule().betas
-    assert torch.allclose(betas, torch.linspace(0.001, 0.05, 100, dtype=torch.float64))
-    karras = ToyConfig(beta_start=0.001).make_schedule()
-    assert torch.equal(karras.alphas, ToyConfig().make_schedule().alphas)
-
-
-def test_a_brought_schedule() -> None:
-    config = ScheduleConfig("cosine", 250, s=0.1)
-    toy = ToyConfig(schedule="custom", custom_schedule=config.to_dict())
-    assert torch.equal(toy.make_schedule().alphas, config.make().alphas)
-    assert toy.timesteps == 250, "T comes with it"
-    assert toy.changed(timesteps=30).timesteps == 250
-    assert toy.changed(schedule="linear").make_schedule().name == "linear"
-    assert ToyConfig.from_dict(json.loads(json.dumps(toy.to_dict()))) == toy
-    # Kept while another is chosen, and back at once; the choice of a preset does not hang on it.
-    assert toy.changed(schedule="linear").changed(schedule="custom") == toy
-    assert preset_of(ToyConfig(custom_schedule=config.to_dict())) == "fast"
-
-
-def test_a_brought_schedule_and_zero_terminal_snr() -> None:
-    plain, zero = {"name": "linear"}, {"name": "linear", "rescale_betas_zero_snr": True}
-    toy = ToyConfig(schedule="custom", custom_schedule=plain)
-    assert not toy.make_schedule().zero_terminal_snr
-    assert toy.changed(rescale_betas_zero_snr=True).make_schedule().zero_terminal_snr
-    with pytest.raises(LabError, match="cannot start where no signal is left"):
-        ToyConfig(schedule="custom", custom_schedule=zero, sampling=SamplingConfig("pndm"))
-
-
-def test_a_lab_trains_and_samples_on_a_brought_schedule() -> None:
-    drawn = ScheduleConfig("drawn", 50, knots=((0.0, 1.0), (0.5, 0.3), (1.0, 0.0)))
-    lab = ToyLab(ToyConfig(n_points=50, schedule="custom", custom_schedule=drawn.to_dict()))
-    assert len(list(lab.train(3))) > 0
-    assert lab.sample(5).x.isfinite().all()
-    assert torch.equal(lab.schedule.alphas, drawn.make().alphas)
-
-
-@pytest.mark.parametrize("sampler", list(SAMPLERS))
-def test_the_smallest_beta_leaves_every_sampler_something_to_divide_by(sampler: str) -> None:
-    lab = ToyLab(ToyConfig(n_points=20, schedule="linear", beta_start=1e-12, sampling=SamplingConfig(sampler)))
-    assert lab.sample(5).x.isfinite().all()
-    assert field_of(lab.now(), 0, grid=3).exact.isfinite().all()
-    assert field_of(lab.now(), 0, grid=3).learned.isfinite().all()
-
-
 # ---- Data
 
 
@@ -316,52 +250,3 @@ def test_user_points_replace_the_data_set() -> None:
     with pytest.raises(DataError):
         ToyConfig(points=[[0.0, math.nan], [1.0, 1.0]]).make_cloud()
     assert ToyConfig(dataset="heart", n_points=50).make_cloud().points.shape == (50, 2)
-
-
-# ---- The class to draw
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"label": 0}, "learn the classes"),
-        ({"label": 0, "dataset": "heart"}, "learn the classes"),
-        ({"label": 2, "dataset": "two_moons", "conditional": True}, "classes 0 to 1"),
-        ({"label": -1, "dataset": "two_moons", "conditional": True}, "classes 0 to 1"),
-        ({"label": 10**18, "dataset": "two_moons", "conditional": True}, "classes 0 to 1"),
-        ({"label": True, "dataset": "two_moons", "conditional": True}, "label must be a whole number or nothing"),
-        ({"label": 1.0, "dataset": "two_moons", "conditional": True}, "label must be a whole number or nothing"),
-    ],
-)
-def test_a_class_that_cannot_be_drawn_is_refused(changes: dict[str, Any], words: str) -> None:
-    lab = ToyLab(ToyConfig(n_points=50))
-    with pytest.raises(LabError, match=words):
-        ToyLab(ToyConfig(n_points=50).changed(**changes))
-    with pytest.raises(LabError, match=words):
-        lab.update(**changes)
-    assert lab.config == ToyConfig(n_points=50)
-
-
-def test_the_class_to_draw_is_drawn_from_the_next_sample_on() -> None:
-    lab = ToyLab(ToyConfig(dataset="two_moons", n_points=50, conditional=True))
-    for _ in lab.train(3):
-        pass
-    for label in (1, 0):
-        assert lab.update(label=label) == "live"
-        labels = lab.sample(20).labels
-        assert labels is not None
-        assert labels.tolist() == [label] * 20
-        assert torch.equal(lab.sample(20).x, lab.sample(20, labels=label).x)
-        exact = lab.sample(20, exact=True).x[-1]
-        assert lab.cloud.labels is not None
-        assert (lab.cloud.labels[torch.cdist(exact, lab.cloud.points).argmin(1)] == label).all()
-    assert lab.step == 3
-    assert set(lab.sample(20, labels=[0, 1] * 10).labels.tolist()) == {0, 1}, "asked for one by one, each is its own"  # type: ignore[union-attr]
-    lab.update(label=None)
-    labels = lab.sample(200).labels
-    assert labels is not None
-    assert set(labels.tolist()) == {0, 1}
-    lab.update(label=1)
-    with pytest.raises(LabError, match="learn the classes"):
-        lab.update(conditional=False)
-    assert lab.config.conditional

@@ -15,12 +15,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from playground.diffusion.sampling import SamplingConfig
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import Diverged, TrainingConfig
 from playground.storage import decode
 from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
 from playground.toy.lab import FORMAT
 from playground.toy.network import NetworkConfig
 from playground.toy.user_points import cloud_from_strokes, read_points
+from tests.diffusion.every_schedule import schedule_of
 
 TINY = ToyConfig(n_points=20, network=NetworkConfig(width=4, depth=1, fourier_features=2))
 USER_POINTS = b"0,0.5,3\n0.1,0.6,3\n-0.5,-0.5,7\n-0.4,-0.5,7\n"
@@ -79,11 +81,10 @@ EXPERIMENTS = {
     "conditional": ToyConfig(dataset="disc_grid", conditional=True, guidance_scale=2.5, seed=2**32 - 1),
     "user points": TINY.changed(points=[[0.0, 0.1], [1.0, 0.2], [0.4, -0.7]]),
     "user classes": TINY.changed(points=read_points(USER_POINTS, "points.csv"), conditional=True),
+    "a curve drawn by hand": TINY.changed(schedule=schedule_of("drawn", 50)),
     "drawing": TINY.changed(points=cloud_from_strokes([[[-1, 0], [1, 0.5]]], n=100)),
     "other knobs": ToyConfig(
-        schedule="linear",
-        timesteps=200,
-        rescale_betas_zero_snr=True,
+        schedule=ScheduleConfig("linear", 200, True, beta_end=0.03),
         network=NetworkConfig(32, 4, "tanh", "append", 0),
         training=TrainingConfig("x0", "uniform", decay="cosine"),
         sampling=SamplingConfig("ddpm", 50, variance="fixed_large"),
@@ -190,7 +191,7 @@ values = (
 def test_changed_fields(good: bytes, data: st.DataObject) -> None:
     header, _ = parts(good)
     config, state = (json.loads(header["__metadata__"][name]) for name in ("config", "state"))
-    part = data.draw(st.sampled_from(["", "network", "training", "sampling", "state"]))
+    part = data.draw(st.sampled_from(["", "schedule", "network", "training", "sampling", "state"]))
     table = {"": config, "state": state, **config}[part]
     table[data.draw(st.sampled_from(sorted(table)))] = data.draw(values)
     opened(changed(good, config, state))
@@ -328,6 +329,8 @@ def test_a_damaged_header(field: str, text: str) -> None:
         {"n_points": 10**12},
         {"timesteps": 10**9},
         {"schedule": "linear", "timesteps": 10**9},
+        {"schedule": {"name": "karras", "timesteps": 10**9}},
+        {"schedule": {"name": "drawn", "knots": [[0, 1], [1, 0]] * 10**4}},
         {"training": {"batch_size": 10**12}},
         {"sampling": {"steps": 10**9}},
         {"sampling": {"sampler": "annealed_langevin", "langevin_inner": 10**9}},

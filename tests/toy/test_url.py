@@ -11,22 +11,22 @@ from hypothesis import strategies as st
 
 from playground.diffusion.prediction import PREDICTIONS
 from playground.diffusion.sampling import SAMPLERS
-from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedule_config import SCHEDULE_FIELDS, ScheduleConfig, knob_fields
 from playground.diffusion.schedules import SCHEDULES
 from playground.toy import PRESETS, LabError, ToyConfig
 from playground.toy.data import DATASETS
 from playground.toy.url import DEFAULTS, from_query, to_query
+from tests.diffusion.every_schedule import schedule_of
 
-COSINES = st.builds(ScheduleConfig, st.just("cosine"), st.integers(20, 4000), s=st.floats(0, 0.9))
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "dataset": st.sampled_from(sorted(DATASETS)),
     "n_points": st.integers(2, 25_000),
     "seed": st.integers(0, 2**32 - 1),
     "conditional": st.booleans(),
-    "schedule": st.sampled_from(sorted(SCHEDULES)),
-    "timesteps": st.integers(20, 4000),
-    "custom_schedule": st.none() | COSINES.map(ScheduleConfig.to_dict),
-    "beta_end": st.none() | st.floats(0.0001, 0.03),  # more leaves no signal at T = 4000
+    "schedule.timesteps": st.integers(20, 4000),
+    "schedule.rescale_betas_zero_snr": st.booleans(),
+    "schedule.beta_end": st.none() | st.floats(0.0001, 0.03),  # more leaves no signal at T = 4000
+    "schedule.s": st.none() | st.floats(0, 0.9),
     "label": st.none() | st.integers(0, 15),
     "guidance_scale": st.floats(0, 20),
     "network.width": st.integers(4, 256),
@@ -57,28 +57,30 @@ def test_only_what_differs_is_named() -> None:
     assert to_query(config) == "?dataset=disc_grid&training.learning_rate=0.003"
 
 
-def test_a_brought_schedule_is_in_the_link() -> None:
+def test_a_curve_drawn_by_hand_is_in_the_link() -> None:
     drawn = ScheduleConfig("drawn", 250, knots=tuple((k / 100, round(1 - k / 100, 4)) for k in range(101)))
-    config = ToyConfig(schedule="custom", custom_schedule=drawn.to_dict())
+    config = ToyConfig(schedule=drawn)
     query = to_query(config)
     assert len(query) < 4000, "a link that a mail program takes"
     assert from_query(query) == config
-    assert torch.equal(from_query(query).make_schedule().alphas, drawn.make().alphas)
-    assert to_query(ToyConfig(schedule="custom", custom_schedule={"name": "flow"})) == (
-        "?schedule=custom&custom_schedule=%7B%22name%22%3A%22flow%22%7D"
+    assert torch.equal(from_query(query).schedule.make().alphas, drawn.make().alphas)
+    assert to_query(ToyConfig(schedule=ScheduleConfig("flow"))) == "?schedule.name=flow"
+    assert to_query(ToyConfig(schedule=ScheduleConfig("karras", 50, True, rho=5.0))) == (
+        "?schedule.timesteps=50&schedule.rescale_betas_zero_snr=true&schedule.rho=5.0"
     )
 
 
 def test_every_knob_but_the_points_can_be_in_a_link() -> None:
-    assert set(VALUES) <= set(DEFAULTS)
+    schedules = {f"schedule.{knob}" for knob in (*SCHEDULE_FIELDS, *knob_fields())}
+    assert set(VALUES) <= set(DEFAULTS) | schedules
     assert "points" not in DEFAULTS
     with_points = ToyConfig(points=[[0.0, 0.0], [1.0, 1.0]], seed=4)
     assert to_query(with_points) == "?seed=4"
 
 
-@given(st.fixed_dictionaries({}, optional=VALUES))
-def test_there_and_back(changes: dict[str, Any]) -> None:
-    config = ToyConfig().changed(**changes)
+@given(st.sampled_from(sorted(SCHEDULES)), st.fixed_dictionaries({}, optional=VALUES))
+def test_there_and_back(name: str, changes: dict[str, Any]) -> None:
+    config = ToyConfig(schedule=schedule_of(name)).changed(**changes)
     query = to_query(config)
     assert from_query(query) == config
     assert query.isascii()
@@ -108,11 +110,23 @@ HOSTILE = [
     "?schedule=%F0%9F%A6%96",
     "?schedule=custom",
     "?schedule=custom&custom_schedule=flow",
-    '?custom_schedule={"name":"nessie"}',
+    "?schedule=5",
+    "?schedule=null",
+    "?schedule=[1]",
+    '?schedule={"nessie":1}',
+    '?schedule=custom&custom_schedule={"name":"nessie"}',
+    '?schedule=custom&custom_schedule={"name":"linear","%s":1}' % ("x" * 5000),
+    "?schedule.name=nessie",
+    "?schedule.name=drawn",
+    "?schedule.name=drawn&schedule.knots=[[0,0],[1,1]]",
+    "?schedule.knots=nessie",
+    "?schedule.timesteps=1e99",
+    "?schedule.rescale_betas_zero_snr=1",
+    "?schedule.beta_end=[]",
+    "?schedule.rho=1e999",
     '?schedule=custom&custom_schedule={"name":"drawn"}',
     '?schedule=custom&custom_schedule={"name":"drawn","knots":[[0,0],[1,1]]}',
     '?schedule=custom&custom_schedule={"name":"linear","timesteps":1e99}',
-    '?custom_schedule={"name":"linear","%s":1}' % ("x" * 5000),
 ]
 
 
@@ -123,7 +137,9 @@ def test_hostile_links_are_refused_in_words(query: str) -> None:
     assert len(str(refusal.value)) < 600
 
 
-@pytest.mark.parametrize("query", ["?seed=", "?network=null", "?points=[[0,0],[1,1]]", "?=1", "?&&", "?__class__=1"])
+@pytest.mark.parametrize(
+    "query", ["?seed=", "?network=null", "?points=[[0,0],[1,1]]", "?=1", "?&&", "?__class__=1", "?schedule.values=1"]
+)
 def test_what_names_no_knob_is_passed_over(query: str) -> None:
     assert from_query(query) == ToyConfig()
 
@@ -132,7 +148,16 @@ WORDS = st.text(max_size=20) | st.sampled_from(["null", "[]", "{}", "1e400", "Na
 
 
 @settings(max_examples=100)
-@given(st.lists(st.tuples(st.sampled_from(sorted(DEFAULTS)) | st.text(max_size=10), WORDS), max_size=5))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*DEFAULTS, *VALUES, "schedule.knots", "schedule", "custom_schedule"])
+            | st.text(max_size=10),
+            WORDS,
+        ),
+        max_size=5,
+    )
+)
 def test_any_link_is_an_experiment_or_refused(pairs: list[tuple[str, str]]) -> None:
     try:
         config = from_query("?" + urlencode(pairs))

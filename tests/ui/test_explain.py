@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 from playground.diffusion.samplers import SAMPLERS
+from playground.diffusion.schedules import SCHEDULES
 from playground.stable_diffusion import StableDiffusionLab
 from playground.stable_diffusion.digits.pipeline import FOLDER
 from playground.toy import PRESETS, ToyConfig, ToyLab
 from playground.toy.data import make_cloud
 from playground.ui.stable_diffusion.explain import HOW_IT_WORKS as DIFFUSION
 from playground.ui.toy.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
-from playground.ui.toy.knobs import GROUPS
+from playground.ui.toy.knobs import groups
+from tests.diffusion.every_schedule import schedule_of
 
 CONFIGS: dict[str, ToyConfig] = {
     **{name: preset.config for name, preset in PRESETS.items()},
@@ -23,14 +25,15 @@ CONFIGS: dict[str, ToyConfig] = {
             "dataset": "two_moons",
             "conditional": True,
             "label": 1,
-            "rescale_betas_zero_snr": True,
-            "beta_end": 0.05,
-            "schedule": "linear",
+            "schedule.rescale_betas_zero_snr": True,
+            "schedule.beta_end": 0.05,
+            "schedule.name": "linear",
             "network.damp_features": False,
             "training.learning_rate": 3e-4,
             "sampling.sampler": "ddim",
         }
     ),
+    **{name: ToyConfig(schedule=schedule_of(name, 60)) for name in SCHEDULES},
     "own points": ToyConfig(points=make_cloud("heart", 50, 0)),
 }
 
@@ -77,7 +80,7 @@ def test_none_is_written_as_python_has_it() -> None:
 
 
 def test_every_group_is_explained() -> None:
-    assert set(EXPLAINS) == set(GROUPS)
+    assert set(EXPLAINS) == set(groups())
     assert set(EXPLAINS.values()) <= set(HOW_IT_WORKS)
     for text in HOW_IT_WORKS.values():
         assert text.count("$") % 2 == 0

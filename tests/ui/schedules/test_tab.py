@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 
 from playground.diffusion.noise_schedule import ScheduleError
 from playground.diffusion.sampling import SamplerError, SamplingConfig
-from playground.diffusion.schedule_config import KNOBS_OF, ScheduleConfig
+from playground.diffusion.schedule_config import ScheduleConfig
+from playground.diffusion.schedules import SCHEDULES
 from playground.schedules.curves import CURVES, curves
 from playground.schedules.quality import ChartError
 from playground.stable_diffusion.device_queue import Waiting
 from playground.ui.schedules import stage as live
 from playground.ui.schedules.explain import HOW_IT_WORKS, RUNNING_CODE
 from playground.ui.schedules.tab import MOST_CHARTS, MOST_LEARNERS, SchedulesTab, Taker, _now_and_then, chart_of
+from tests.diffusion.every_schedule import schedule_of
 
 QUESTIONS = (live.read_curves, live.read_steps, live.read_stroke, live.read_code, live.read_files)
 PNDM = {"sampler": "pndm", "steps": 10, "spacing": "leading"}
@@ -46,9 +48,9 @@ def unpacked(text: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     return header["meta"], arrays
 
 
-@pytest.mark.parametrize("name", [name for name in KNOBS_OF if name not in ("drawn", "learned")])
+@pytest.mark.parametrize("name", list(SCHEDULES))
 def test_every_curve_crosses_as_float32(name: str) -> None:
-    config = ScheduleConfig(name, timesteps=100)
+    config = schedule_of(name, 100)
     meta, arrays = unpacked(live.read_curves({"config": config.to_dict()})["curves"])
     assert (meta["T"], meta["title"]) == (100, config.title)
     assert arrays.keys() == {*CURVES, "alphas", "sigmas"}

@@ -13,12 +13,14 @@ import torch
 from playground.fair_lock import COMPUTE_LOCK
 from playground.sessions import Sessions
 from playground.ui.shared.knobs import Knob
-from playground.ui.toy.knobs import GROUPS
+from playground.ui.toy.knobs import groups
 from playground.ui.toy.stage import _shortened
 from playground.ui.toy.tab import ToyTab
 
 REQUEST: Any = SimpleNamespace(session_hash="a page")
-STEPS, SCALE = (next(k for k in GROUPS["Sampling"] if k.path == path) for path in ("sampling.steps", "guidance_scale"))
+STEPS, SCALE = (
+    next(k for k in groups()["Sampling"] if k.path == path) for path in ("sampling.steps", "guidance_scale")
+)
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def test_a_refused_knob_gives_way_when_let_go_of(tab: ToyTab) -> None:
 
 
 def test_another_cloud_brings_the_names_of_its_classes(tab: ToyTab) -> None:
-    cloud = next(knob for knob in GROUPS["Data"] if knob.path == "dataset")
+    cloud = next(knob for knob in groups()["Data"] if knob.path == "dataset")
     answer = tab._turning(cloud, "Data", dragged=False)("pinwheel", REQUEST)
     names = [name for name, _ in answer[tab.controls["label"]].choices]
     assert names == ["all", *tab.sessions.known(REQUEST.session_hash).lab.cloud.classes]
