@@ -13,12 +13,9 @@ def with_schedule(values: dict[str, Any], default: str) -> dict[str, Any]:
     """The configuration `values` in today's form, where `schedule` is one table of a name and knobs. `default` is the
     schedule of one that named none. Values of today's form pass unchanged; what is wrong is not judged here.
     """
-    earlier = {*KNOBS, "custom_schedule"} & values.keys()
     name = values.get("schedule", default)
-    if not earlier and not isinstance(values.get("schedule"), str):
-        return values
-    rest = {key: value for key, value in values.items() if key not in {*earlier, "schedule"}}
-    if isinstance(name, dict):  # both forms in one link: today's counts
+    rest = {key: value for key, value in values.items() if key not in NAMES}
+    if isinstance(name, dict):  # today's form, which counts where both are there
         return rest | {"schedule": name}
     knobs = {key: values[key] for key in KNOBS if values.get(key) is not None}
     brought = values.get("custom_schedule")

@@ -125,8 +125,13 @@ class Request:
 
 
 def schedule_of(schedule: ScheduleConfig | str, knobs: dict[str, Any]) -> ScheduleConfig:
-    """`schedule`, or the one of this name, with what of `knobs` is a schedule's: that is taken out of them."""
+    """`schedule`, or the one of this name, with what of `knobs` is a schedule's: that is taken out of them.
+
+    Raises GenerateError, ScheduleError.
+    """
     config = ScheduleConfig(schedule) if isinstance(schedule, str) else schedule
+    if not isinstance(config, ScheduleConfig):
+        raise GenerateError("The schedule is a name or a ScheduleConfig.")
     own = {name: knobs.pop(name) for name in {*SCHEDULE_FIELDS[1:], *knob_fields()} & knobs.keys()}
     return dataclasses.replace(config, **own)
 

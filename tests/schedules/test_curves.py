@@ -17,9 +17,9 @@ from playground.diffusion.prediction import target, to_x0
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.schedules import SCHEDULES
 from playground.schedules.curves import CURVES, curves, density, to_csv, to_json
+from tests.diffusion.every_schedule import LINE, schedule_of
 
 NAMES = sorted(SCHEDULES)
-LINE = ((0.0, 1.0), (1.0, 0.0))
 IN_DIFFUSERS = [("linear", "linear"), ("cosine", "squaredcos_cap_v2"), ("sigmoid", "sigmoid")]
 
 
@@ -58,7 +58,7 @@ def test_posterior_variance_is_diffusers(ours: str, theirs: str) -> None:
 @pytest.mark.parametrize("zero_snr", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_curve_is_brute_force(name: str, zero_snr: bool) -> None:
-    schedule = ScheduleConfig(name, 30, zero_snr).make()
+    schedule = schedule_of(name, 30, zero_snr).make()
     tables = curves(schedule)
     assert tables.keys() == CURVES.keys()
     assert all(table.shape == (30,) and table.dtype == torch.float64 for table in tables.values())
@@ -127,7 +127,7 @@ def test_density_of_flow_is_logistic() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_density_is_a_histogram(name: str) -> None:
-    schedule = ScheduleConfig(name, 1000).make()
+    schedule = schedule_of(name, 1000).make()
     log_snr, p = density(schedule)
     seen, edges = np.histogram(schedule.log_snr.numpy(), bins=8, density=True)
     order = torch.arange(999, -1, -1)
@@ -138,10 +138,9 @@ def test_density_is_a_histogram(name: str) -> None:
 
 
 @pytest.mark.parametrize("zero_snr", [False, True])
-@pytest.mark.parametrize("name", [*NAMES, "drawn", "learned"])
+@pytest.mark.parametrize("name", NAMES)
 def test_density_integrates_to_one(name: str, zero_snr: bool) -> None:
-    knots: Any = {"drawn": LINE, "learned": ((0.0, 9.0), (1.0, -9.0))}.get(name, ())
-    log_snr, p = density(ScheduleConfig(name, 1000, zero_snr, knots=knots).make())
+    log_snr, p = density(schedule_of(name, 1000, zero_snr).make())
     whole = float(torch.trapezoid(p.flip(0), log_snr.flip(0)))
     # Half a cell is missing at each end, and with zero terminal SNR the timestep at λ = -∞.
     assert whole == pytest.approx(0.998 if zero_snr else 0.999, abs=1e-9)
@@ -149,7 +148,7 @@ def test_density_integrates_to_one(name: str, zero_snr: bool) -> None:
 
 @given(name=st.sampled_from(NAMES), timesteps=st.integers(2, 60), zero_snr=st.booleans())
 def test_density_of_short_schedules(name: str, timesteps: int, zero_snr: bool) -> None:
-    schedule = ScheduleConfig(name, timesteps, zero_snr).make()
+    schedule = schedule_of(name, timesteps, zero_snr).make()
     log_snr, p = density(schedule)
     assert len(log_snr) == len(p) == timesteps - zero_snr
     assert (p > 0).all() or timesteps == 2

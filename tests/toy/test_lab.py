@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from playground.diffusion.sampling import SAMPLERS
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.training import TrainingConfig
 from playground.settings import SETTINGS
 from playground.storage import decode
@@ -157,8 +158,10 @@ LIVE: list[dict[str, Any]] = [
     {"training.ema_decay": 0.5},
     {"sampling.sampler": "ddim", "sampling.steps": 7},
     {"guidance_scale": 3.0},
-    {"schedule": "cosine", "timesteps": 50},
-    {"rescale_betas_zero_snr": True},
+    {"schedule.name": "cosine", "schedule.timesteps": 50},
+    {"schedule": ScheduleConfig("linear", 60, beta_end=0.1)},
+    {"schedule.rho": 3.0},
+    {"schedule.rescale_betas_zero_snr": True},
 ]
 RESTART: list[dict[str, Any]] = [
     {"dataset": "rings"},
@@ -202,7 +205,8 @@ def test_a_knob_turned_to_where_it_stands_restarts_nothing() -> None:
     losses(lab, 5)
     values = ToyConfig.from_dict(lab.config.to_dict()).to_dict()
     same = {k: v for k, v in values.items() if not isinstance(v, dict)}
-    same |= {f"network.{k}": v for k, v in values["network"].items()} | {"n_points": int("5000"), "seed": int("1000")}
+    same |= {f"{part}.{k}": v for part in ("schedule", "network") for k, v in values[part].items()}
+    same |= {"n_points": int("5000"), "seed": int("1000")}
     assert lab.update(**same, points=lab.config.points, training=TrainingConfig()) == "live"
     assert lab.step == 5
 
@@ -224,7 +228,7 @@ def test_a_new_schedule_is_trained_and_sampled_on_at_once() -> None:
     ratios: list[Tensor] = []
     lab.trainer.network.register_forward_pre_hook(lambda _, inputs: ratios.append(inputs[2] / inputs[1]))
     losses(lab, 1)
-    lab.update(schedule="linear", timesteps=30)
+    lab.update(schedule=ScheduleConfig("linear", 30))
     losses(lab, 1)
     known = (lab.schedule.sigmas / lab.schedule.alphas).float()
     assert torch.cdist(ratios[1], known[:, None]).amin(1).max() < 1e-3
@@ -251,7 +255,9 @@ def test_a_refused_change_leaves_the_lab_untouched() -> None:
         {"training.batch_size": "16"},
         {"sampling.steps": 5000},
         {"schedule": "straight"},
-        {"rescale_betas_zero_snr": True, "training.prediction": "noise"},
+        {"schedule.name": "straight"},
+        {"schedule.name": "drawn"},
+        {"schedule.rescale_betas_zero_snr": True, "training.prediction": "noise"},
         {"network": None},
         {"nonsense": 1},
     ]
@@ -362,7 +368,7 @@ def test_several_threads_may_use_one_lab() -> None:
     faults: list[BaseException] = []
 
     def turn(k: int) -> None:
-        lab.update(dataset=("rings", "disc_grid")[k % 2], timesteps=(1000, 25)[k % 2])
+        lab.update(dataset=("rings", "disc_grid")[k % 2], **{"schedule.timesteps": (1000, 25)[k % 2]})
         lab.update(**{"network.width": (16, 24)[k % 2], "training.batch_size": 10 + k})
 
     jobs: list[Callable[[int], object]] = [

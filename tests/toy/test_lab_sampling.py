@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from playground.diffusion.prediction import PREDICTIONS
 from playground.diffusion.sampling import SAMPLERS, SamplerError
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.settings import SETTINGS
 from playground.toy import LabError, ToyConfig, ToyLab
 from tests.toy.labs import SMALL, TRIANGLE, losses, samples, standard
@@ -63,7 +64,7 @@ def test_the_number_of_samples_is_limited(n: int) -> None:
 
 
 def test_too_much_to_keep_or_too_many_steps_is_refused() -> None:
-    lab = ToyLab(SMALL.changed(timesteps=4000))
+    lab = ToyLab(SMALL.changed(**{"schedule.timesteps": 4000}))
     with pytest.raises(LabError, match="too many to keep"):
         lab.sample(10_000, steps=4000)
     with pytest.raises(SamplerError, match="do not fit"):
@@ -156,13 +157,13 @@ def test_nothing_leaves_the_box(
 @pytest.mark.parametrize("steps", [10, 20])
 @pytest.mark.parametrize("sampler", list(SAMPLERS))
 def test_the_cosine_schedule_is_sampled_on(sampler: str, steps: int) -> None:
-    lab = ToyLab(SMALL.changed(schedule="cosine"))
+    lab = ToyLab(SMALL.changed(schedule=ScheduleConfig("cosine")))
     assert lab.sample(20, sampler=sampler, steps=steps, exact=True).x.isfinite().all()
 
 
 @pytest.mark.parametrize("sampler", ["dpm++", "unipc", "heun", "euler"])
 def test_the_cosine_schedule_is_sampled_on_in_few_steps(sampler: str) -> None:
-    lab = ToyLab(SMALL.changed(schedule="cosine"))
+    lab = ToyLab(SMALL.changed(schedule=ScheduleConfig("cosine")))
     for steps in (2, 4, 6):
         assert lab.sample(20, sampler=sampler, steps=steps, exact=True).x.isfinite().all()
 

@@ -380,7 +380,7 @@ def test_knobs_may_be_turned_from_another_thread_while_it_is_studied(lab: ToyLab
             for timesteps in itertools.cycle((1000, 30)):
                 if done.is_set():
                     return
-                lab.update(timesteps=timesteps)
+                lab.update(**{"schedule.timesteps": timesteps})
         except BaseException as fault:
             faults.append(fault)
 

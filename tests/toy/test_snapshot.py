@@ -11,6 +11,7 @@ from torch import Tensor
 
 from playground.diffusion.exact import ExactDenoiser
 from playground.diffusion.prediction import PREDICTIONS, Prediction, target, to_eps
+from playground.diffusion.schedule_config import ScheduleConfig
 from playground.toy import LabError, ToyConfig, ToyLab
 from playground.toy.data import DataError, make_cloud
 from tests.toy.fields import field_of
@@ -21,7 +22,7 @@ from tests.toy.labs import SMALL, TRIANGLE, losses, samples, standard
 
 @pytest.mark.parametrize("schedule", ["karras", "flow"])
 def test_the_exact_field_is_the_gradient_of_the_log_density(schedule: str) -> None:
-    lab = ToyLab(SMALL.changed(schedule=schedule))
+    lab = ToyLab(SMALL.changed(schedule=ScheduleConfig(schedule)))
     exact, points, h = ExactDenoiser(standard(lab)), lab.cloud.points.double(), 1e-5
     std = (points - points.mean(0)).square().mean().sqrt()
     for t in (150, 500, 999):
@@ -118,7 +119,7 @@ def test_a_snapshot_does_not_change() -> None:
     now = lab.now()
     x, field, loss = now.sample(20).x, field_of(now, 300, 4), now.loss_by_timestep(10, 4)
     losses(lab, 5)
-    lab.update(schedule="linear", timesteps=50)
+    lab.update(schedule=ScheduleConfig("linear", 50))
     lab.update(dataset="heart", **{"network.width": 8})
     assert (now.step, now.run, lab.run) == (5, 1, 2)
     assert torch.equal(now.sample(20).x, x)
@@ -204,10 +205,15 @@ def test_the_floor_follows_the_knobs() -> None:
         floor(lab)
         place = id(lab.schedule)
         for timesteps in range(300 + 7 * k, 304 + 7 * k):  # until a schedule gets the first one's place in memory
-            lab.update(timesteps=timesteps)
+            lab.update(**{"schedule.timesteps": timesteps})
             if id(lab.schedule) == place:
                 assert torch.equal(floor(lab), floor(ToyLab(lab.config)))
-    for changes in ({"training.prediction": "x0"}, {"dataset": "heart"}, {"schedule": "linear"}):
+    for changes in (
+        {"training.prediction": "x0"},
+        {"dataset": "heart"},
+        {"schedule.name": "linear"},
+        {"schedule.beta_end": 0.1},
+    ):
         lab.update(**changes)
         assert torch.equal(floor(lab), floor(ToyLab(lab.config)))
 

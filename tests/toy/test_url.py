@@ -129,6 +129,8 @@ HOSTILE = [
     "?schedule=custom&custom_schedule=flow",
     '?schedule=custom&custom_schedule={"name":"nessie"}',
     "?schedule.name=nessie",
+    "?schedule=3",
+    "?schedule=[1]",
     "?schedule.name=cosine&schedule.s=-1",
     "?schedule.timesteps=1e9",
     "?schedule.name=drawn&schedule.knots=[[0,0],[1,1]]",
