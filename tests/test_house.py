@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-MAX_BYTES = 10_000_000
+
 
 # app -> ui -> labs -> diffusion: the parts of `playground` that each part may import, besides itself.
 LABS = {"toy", "mnist", "schedules", "stable_diffusion"}
@@ -30,16 +30,6 @@ MAY_IMPORT["schedules"] |= {"toy", "mnist"}  # what schedules do to their data
 MAY_IMPORT_GRADIO = {"app", "ui", "sessions"}
 
 DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml"}
-
-# Written so that no pattern matches its own line: this file is searched too.
-FORBIDDEN = [
-    r"(?<![\w.])/[r]oot/",
-    r"(?<![\w.])/[h]ome/\w",
-    r"(?<![\w.])/[U]sers/\w",
-    r"pickle\.load",
-    r"torch\.load\(",
-    r"allow_pickle\s*=\s*True",
-]
 
 
 def python_files() -> list[Path]:
@@ -118,12 +108,6 @@ def import_faults(source: str, module: str) -> list[str]:
     return faults
 
 
-def forbidden_calls(source: str) -> list[str]:
-    """Calls of the built-in eval and exec (a method such as torch's `model.eval()` is another thing)."""
-    calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
-    return [func.id for func in calls if isinstance(func, ast.Name) and func.id in {"eval", "exec"}]
-
-
 def pins(file: str) -> dict[str, str]:
     """Name (normalised) to version of a requirements file; fails on a line that is not `name==version`."""
     lines = (line.split("#")[0].strip() for line in (ROOT / file).read_text(encoding="utf-8").splitlines())
@@ -133,17 +117,6 @@ def pins(file: str) -> dict[str, str]:
     loose = [line for line, match in matches if match is None]
     assert not loose, f"{file} has lines without an exact pin: {loose}"
     return {re.sub(r"[-_.]+", "-", match[1]).lower(): match[2] for _, match in matches if match}
-
-
-def repository_files() -> list[Path]:
-    """Files that are, or would be, committed."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout")
-    # safe.directory: a checkout that belongs to another user, as in a container, is listed all the same.
-    command = "git -c safe.directory=* ls-files -z --cached --others --exclude-standard"
-    output = subprocess.run(command.split(), cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    # A file that was deleted and is still in the index is not there to be read.
-    return sorted({path for name in output.split("\0") if name and (path := ROOT / name).is_file()})
 
 
 def run(*command: str) -> None:
@@ -263,39 +236,3 @@ def test_every_import_is_required() -> None:
     missing = {DISTRIBUTIONS.get(top, top).lower().replace("_", "-") for top in third_party}
     missing -= pins("requirements.txt").keys()
     assert not missing, f"imported, but not in requirements.txt: {sorted(missing)}"
-
-
-def test_no_file_holds_forbidden_text() -> None:
-    found = []
-    for path in repository_files():
-        text = path.read_bytes().decode("utf-8", errors="replace")
-        found += [f"{path.relative_to(ROOT)}: {match[0]}" for rule in FORBIDDEN for match in re.finditer(rule, text)]
-    assert not found, "\n".join(found)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "/ro" + "ot/x",
-        "cd /ho" + "me/ada",
-        "/Use" + "rs/ada",
-        "pickle" + ".loads(b)",
-        "torch" + ".load(f)",
-        "np.load(f, allow_pickle" + " = True)",
-    ],
-)
-def test_forbidden_text_is_found(text: str) -> None:
-    assert any(re.search(rule, text) for rule in FORBIDDEN)
-
-
-def test_no_eval_or_exec() -> None:
-    assert forbidden_calls("x = eval('1')\nexec('y = 2')\nmodel.eval()") == ["eval", "exec"]
-    found = [
-        f"{module_of(path)}: {call}" for path in python_files() for call in forbidden_calls(path.read_text("utf-8"))
-    ]
-    assert not found, "\n".join(found)
-
-
-def test_no_file_is_large() -> None:
-    large = [str(path.relative_to(ROOT)) for path in repository_files() if path.stat().st_size > MAX_BYTES]
-    assert not large

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from playground.diffusion.sampling import SAMPLERS, SamplingConfig
+from playground.diffusion.sampling import SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.refusal import Refusal
 from playground.sessions import Gone, Sessions, Visitor
-from playground.settings import SETTINGS
-from playground.toy import PRESETS, LabError, ToyConfig, ToyLab
+from playground.toy import PRESETS, ToyConfig, ToyLab
 from playground.toy.config import preset_of
-from playground.toy.data import DATASETS
-from playground.toy.url import from_query, to_query
-from playground.toy.user_points import cloud_from_strokes, read_points
+from playground.toy.url import to_query
 from playground.ui.shared.component import channel
-from playground.ui.shared.knobs import NOTHING, OWN, Control, Knob
+from playground.ui.shared.knobs import NOTHING, Control, Knob
 from playground.ui.shared.notices import MATHS, QUIET, Update, lay_out_code, notice
 from playground.ui.shared.schedule_knobs import show_chosen
+from playground.ui.toy import changes
+from playground.ui.toy.changes import MIXED
 from playground.ui.toy.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
 from playground.ui.toy.home import QualityPart, ToyHome
 from playground.ui.toy.knobs import all_knobs, groups
 from playground.ui.toy.stage import pack_frame, pack_scene, toy_stage
 from playground.ui.toy.training import ASIDE, ToyTraining, idle, still
 
-MIXED = "mixed"  # a recipe with knobs turned
 Change = Callable[[Visitor], str | None]  # returns what to say of it; None when there was nothing to do
 
 
@@ -188,15 +185,8 @@ class ToyTab:
         """The experiment goes on with the schedule `config` and sampler, steps and spacing of `sampling`; refused, it
         says why beside the noise knobs.
         """
-
-        def take(visitor: Visitor) -> str:
-            visitor.lab.update(
-                schedule=config,
-                **{f"sampling.{name}": getattr(sampling, name) for name in ("sampler", "steps", "spacing")},
-            )
-            return f"Brought from Schedules: {config.title}, {SAMPLERS[sampling.sampler].title}."
-
-        return {**self._attempt(request, "Noise", take), self.groups["Noise"]: gr.Accordion(open=True)}
+        taken = self._attempt(request, "Noise", lambda visitor: changes.take_schedule(visitor, config, sampling))
+        return {**taken, self.groups["Noise"]: gr.Accordion(open=True)}
 
     def _knob(self, path: str) -> Knob:
         return next(knob for knob in self.knobs if knob.path == path)
@@ -204,102 +194,36 @@ class ToyTab:
     def _explaining(self, title: str) -> Callable[[], Update]:
         return lambda: {self.how: gr.Accordion(open=True), self.how_tabs: gr.Tabs(selected=title)}
 
-    # --- events of the stage -------------------------------------------------------------------------------------
+    # --- what visitors ask for -----------------------------------------------------------------------------------
 
     def _ready(self, event: gr.EventData, request: gr.Request) -> Update:
-        def begin(visitor: Visitor) -> str:
-            config = from_query(str(event._data.get("search", ""))[:4000])
-            if config != visitor.lab.config:
-                visitor.lab.restart(config)
-            return ""
-
         try:
             visitor = self.sessions.visitor(str(request.session_hash))
         except Refusal as refusal:
             return {self.news: idle(str(refusal))}
-        shown = self._attempt(request, "Recipe", begin)
+        search = str(event._data.get("search", ""))
+        shown = self._attempt(request, "Recipe", lambda visitor: changes.open_link(visitor, search))
         return shown if self.scene in shown else {**self._show(visitor, "Recipe", ""), **shown}
 
     def _reset(self, request: gr.Request) -> Update:
-        def reset(visitor: Visitor) -> str:
-            visitor.control.paused = True
-            visitor.lab.reset()
-            return ""
-
-        return self._attempt(request, "Learning", reset)
+        return self._attempt(request, "Learning", changes.reset)
 
     def _drawn(self, event: gr.EventData, request: gr.Request) -> Update:
-        def use(visitor: Visitor) -> str:
-            config = visitor.lab.config
-            cloud = cloud_from_strokes(event._data.get("strokes"), n=config.n_points, seed=config.seed)
-            visitor.lab.restart(config.changed(points=cloud, conditional=False, label=None))
-            return f"Your drawing: {len(cloud.points):,} points. {cloud.note}"
-
-        return self._attempt(request, "Data", use)
-
-    # --- events of the knobs -------------------------------------------------------------------------------------
+        return self._attempt(request, "Data", lambda visitor: changes.draw_points(visitor, event._data.get("strokes")))
 
     def _turning(self, knob: Knob, group: str, dragged: bool) -> Callable[[Any, gr.Request], Update]:
         def turn(value: Any, request: gr.Request) -> Update:
-            def change(visitor: Visitor) -> str | None:
-                if value == knob.value(visitor.lab.config):
-                    return None  # Gradio reports most choices twice, and a second answer would erase the notice
-                lab, changes, words = visitor.lab, knob.changes(value), ""
-                if knob.path == "n_points" and lab.config.points is not None:
-                    raise LabError("The number of your own points is fixed: this knob is for the built-in clouds.")
-                if knob.path == "dataset":
-                    changes, words = self._other_data(lab, str(changes["dataset"]))
-                trained = lab.step
-                if lab.update(**changes) == "restart":
-                    return f"{knob.label}: the network starts again at step 0. {words}" if trained else words
-                if knob.path == "guidance_scale":
-                    s = lab.config.guidance_scale
-                    words = f"s = {s:g} (diffusers), w = {s - 1:g} (Ho & Salimans)."
-                    if not lab.config.conditional:
-                        words += " No effect yet: the network must learn the classes first (Data)."
-                return f"{knob.label}: from step {trained:,} on." if trained and group == "Learning" else words
-
-            return self._attempt(request, group, change, knob, value, dragged)
+            return self._attempt(
+                request, group, lambda visitor: changes.turn(visitor, knob, value), knob, value, dragged
+            )
 
         return turn
 
-    def _other_data(self, lab: ToyLab, name: str) -> tuple[dict[str, Any], str]:
-        """What changes with the point cloud, and what to say of it."""
-        if name == OWN:
-            if lab.config.points is None:
-                raise LabError("Draw your own (at the top right of the stage), or upload a file here.")
-            return {}, ""
-        changes: dict[str, Any] = {"dataset": name, "points": None, "label": None}
-        if lab.config.conditional and not DATASETS[name].classes:
-            return {**changes, "conditional": False}, f"{DATASETS[name].title} has no classes to learn."
-        return changes, ""
-
     def _choose_preset(self, name: str, request: gr.Request) -> Update:
-        def choose(visitor: Visitor) -> str:
-            if name not in PRESETS:
-                raise LabError("“Your own mix” is a recipe with knobs turned: choose a recipe, then turn its knobs.")
-            old, preset = visitor.lab.config, PRESETS[name]
-            data = {} if preset.brings_data else {"dataset": old.dataset, "points": old.points}
-            visitor.lab.restart(preset.config.changed(seed=old.seed, **data))
-            return preset.about
-
-        return self._attempt(request, "Recipe", choose)
+        return self._attempt(request, "Recipe", lambda visitor: changes.choose_preset(visitor, name))
 
     def _upload(self, path: str | None, request: gr.Request) -> Update:
-        def use(visitor: Visitor) -> str:
-            uploaded = Path(path or "")  # Gradio put it into its own folder, and lets no request name any other file
-            data = uploaded.read_bytes()
-            uploaded.unlink()
-            cloud = read_points(data, uploaded.name, SETTINGS.max_upload_bytes, SETTINGS.max_points)
-            visitor.lab.restart(visitor.lab.config.changed(points=cloud, conditional=False, label=None))
-            return f"Your file: {len(cloud.points):,} points. {cloud.note}"
-
-        return self._attempt(request, "Data", use)
+        return self._attempt(request, "Data", lambda visitor: changes.upload_points(visitor, path))
 
     def _restore(self, data: bytes | None, request: gr.Request) -> Update:
-        def use(visitor: Visitor) -> str:
-            visitor.control.paused = True
-            visitor.lab.take_over(ToyLab.from_bytes(data or b""))
-            return f"Opened: step {visitor.lab.step:,}."
-
-        return self._attempt(request, "Home", use)
+        return self._attempt(request, "Home", lambda visitor: changes.open_experiment(visitor, data))
