@@ -42,5 +42,5 @@ def test_a_page_that_lost_its_place_and_a_full_house_are_refused() -> None:
         Sessions().known("gone")
     full = Sessions(Settings(max_visitors=1))
     full.visitor("first").control.paused = False  # at work: nobody can be asked to leave
-    with pytest.raises(Refusal, match="Everyone"):
+    with pytest.raises(Refusal, match="All places"):
         full.visitor("second")

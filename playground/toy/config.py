@@ -76,8 +76,7 @@ class ToyConfig:
                 part, knob = name.split(".", 1)
                 parts.setdefault(part, {})[knob] = value
         try:
-            before = {part: whole.pop(part, getattr(self, part)) for part in parts}
-            replaced = {part: dataclasses.replace(before[part], **knobs) for part, knobs in parts.items()}
+            replaced = {part: dataclasses.replace(getattr(self, part), **knobs) for part, knobs in parts.items()}
             return dataclasses.replace(self, **whole, **replaced)
         except (TypeError, AttributeError) as error:
             raise LabError(f"No such knob among {', '.join(changes)}.") from error

@@ -15,7 +15,7 @@ from torch import Tensor
 from playground.diffusion.sampler import KARRAS_SPACING
 from playground.diffusion.sampling import SAMPLERS, Denoiser, SamplerError, SamplingConfig, sample, start_noise
 from playground.diffusion.schedule_config import ScheduleConfig
-from playground.diffusion.schedules import SCHEDULES
+from playground.diffusion.schedules import by_formula
 from tests.diffusion.mixture import MIXTURE, rng, states
 
 
@@ -47,7 +47,7 @@ def states_of(sampler: str, steps: int) -> int:
 SMALL = st.sampled_from([(s, p) for s in SAMPLERS for p in SAMPLERS[s].spacings])
 
 
-@given(which=SMALL, name=st.sampled_from(sorted(SCHEDULES)), zero_snr=st.booleans(), data=st.data())
+@given(which=SMALL, name=st.sampled_from(sorted(by_formula())), zero_snr=st.booleans(), data=st.data())
 def test_the_contract_of_every_walk(which: tuple[str, str], name: str, zero_snr: bool, data: st.DataObject) -> None:
     sampler, spacing = which
     timesteps = data.draw(st.integers(2, 100), label="T")

@@ -39,7 +39,7 @@ def test_every_other_way_to_draw() -> None:
     mask = torch.zeros(1, 28, 28, dtype=torch.bool)
     mask[:, 14:] = True
     model = lab.model
-    edited = generate.edit(model, Request.of(None, 2, steps=3), x0[0], 0.3)
+    edited = generate.edit(model, Request.of(None, 2, steps=10), x0[0], 0.3)
     assert collect(list(edited), None, 0).x.shape == (4, 2, 1, 28, 28)
     inpainted = generate.inpaint(model, Request.of([3], steps=3), x0[0], mask, 1)
     assert collect(list(inpainted), None, 0).x.shape == (4, 1, 1, 28, 28)

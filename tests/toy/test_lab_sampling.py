@@ -9,7 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from playground.diffusion.prediction import PREDICTIONS
-from playground.diffusion.sampling import SAMPLERS, SamplerError
+from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.settings import SETTINGS
 from playground.toy import LabError, ToyConfig, ToyLab
@@ -30,7 +30,7 @@ def test_a_path_has_a_place_for_every_state(sampler: str) -> None:
         assert row.shape == (states,)
     assert path.labels is None
     assert path.seed == 3
-    assert path.calls == {"heun": 11, "annealed_langevin": 30, "langevin": 7, "pndm": 7}.get(sampler, 6)
+    assert path.calls == SamplingConfig(sampler, 6).calls
     assert (path.t.diff() <= 0).all()
     if sampler != "langevin":
         assert path.t[-1] == -1
@@ -86,10 +86,11 @@ def test_paths_run_from_the_same_noise_learned_or_exact() -> None:
     "sampler", [name for name in SAMPLERS if name not in ("pndm", "annealed_langevin", "langevin")]
 )
 def test_the_exact_denoiser_gives_the_training_points_back(sampler: str) -> None:
-    # Not so PNDM, whose average over past steps overshoots, and Langevin dynamics, which add noise.
+    # Not so PNDM, whose average over past steps overshoots, and Langevin dynamics, which add noise. DEIS ends at the
+    # schedule's least noise, not at none.
     lab = ToyLab(ToyConfig(points=[*TRIANGLE, [0.0, 0.1], [0.2, 0.2]]))
     distance = torch.cdist(samples(lab, 400, exact=True, sampler=sampler), lab.cloud.points)
-    assert distance.amin(1).max() < 1e-3
+    assert distance.amin(1).max() < (0.02 if sampler == "deis" else 1e-3)
     counts = torch.bincount(distance.argmin(1), minlength=5)
     assert (counts > 400 / 5 / 3).all(), "each about as often as the others"
 
@@ -143,14 +144,14 @@ def test_nothing_leaves_the_box(
     )
     x0 = (path.x0[:-1] - lab.mean) / lab.std
     assert ((x0 > box[0] - 1e-4) & (x0 < box[1] + 1e-4)).all(), "what the network claims is always in the box"
-    if sampler == "pndm":  # extrapolates: the box bounds what it is made of, not the sum.
+    if sampler in ("pndm", "deis"):  # extrapolate: the box bounds what the sum is made of, not the sum.
         assert steps < 10 or last.abs().max() < 100
     elif sampler == "annealed_langevin":
         assert last.abs().max() < langevin_reach(path, float(box.abs().max()), 0.2, 5)
     elif sampler == "langevin":
         assert last.abs().max() < langevin_reach(path, float(box.abs().max()), 0.2, 1)
-    else:  # Heun computes at σ/α scale, in numbers of thousands: float32 leaves 0.002 of those
-        slack = 0.01 if sampler == "heun" else 1e-4
+    else:  # Heun and DPM2 compute at σ/α scale, in numbers of thousands: float32 leaves 0.002 of those
+        slack = 0.01 if sampler in ("heun", "dpm2", "dpm2_a") else 1e-4
         assert ((last > box[0] - slack) & (last < box[1] + slack)).all()
 
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 import torch
 
-from playground.diffusion.sampling import SAMPLERS, SamplingConfig
+from playground.diffusion.sampling import SAMPLERS, SamplerError, SamplingConfig
 from playground.diffusion.schedule_config import ScheduleConfig
 from playground.diffusion.schedules import SCHEDULES
 from playground.toy import LabError, ToyConfig, ToyLab
@@ -25,7 +25,7 @@ def test_zero_terminal_snr_leaves_no_way_for_noise_prediction(schedule: str) -> 
         if sampler.zero_terminal_snr:
             zero.changed(**{"sampling.sampler": name})
         else:
-            with pytest.raises(LabError, match="cannot start where no signal is left"):
+            with pytest.raises(SamplerError, match="cannot start where no signal is left"):
                 zero.changed(**{"sampling.sampler": name})
     assert [name for name, sampler in SAMPLERS.items() if not sampler.zero_terminal_snr] == ["pndm", "heun"]
 
@@ -61,7 +61,7 @@ def test_zero_terminal_snr_comes_with_the_schedule() -> None:
     toy = ToyConfig(schedule=ScheduleConfig("linear"))
     assert not toy.schedule.make().zero_terminal_snr
     assert toy.changed(**{"schedule.rescale_betas_zero_snr": True}).schedule.make().zero_terminal_snr
-    with pytest.raises(LabError, match="cannot start where no signal is left"):
+    with pytest.raises(SamplerError, match="cannot start where no signal is left"):
         ToyConfig(schedule=ScheduleConfig("linear", rescale_betas_zero_snr=True), sampling=SamplingConfig("pndm"))
 
 

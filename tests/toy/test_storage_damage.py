@@ -242,7 +242,7 @@ def test_a_damaged_header(field: str, text: str) -> None:
         {"network": {"depth": 10**9}},
         {"network": {"fourier_features": 10**9}},
         {"n_points": 10**12},
-        {"timesteps": 10**9},
+        {"schedule": {"name": "linear", "timesteps": 10**9}},
         {"schedule": "linear", "timesteps": 10**9},
         {"training": {"batch_size": 10**12}},
         {"sampling": {"steps": 10**9}},

@@ -22,7 +22,7 @@ from playground.ui.toy import changes
 from playground.ui.toy.changes import MIXED
 from playground.ui.toy.explain import EXPLAINS, HOW_IT_WORKS, RUNNING_CODE, recipe_code
 from playground.ui.toy.home import QualityPart, ToyHome
-from playground.ui.toy.knobs import all_knobs, groups
+from playground.ui.toy.knobs import groups
 from playground.ui.toy.stage import pack_frame, pack_scene, toy_stage
 from playground.ui.toy.training import ASIDE, ToyTraining, idle, still
 
@@ -38,7 +38,8 @@ class ToyTab:
         self.controls: dict[str, Control] = {}
         self.links: dict[str, gr.Button] = {}
         self.groups: dict[str, gr.Accordion] = {}
-        self.table, self.knobs = groups(), all_knobs()
+        self.table = groups()
+        self.knobs = [knob for group in self.table.values() for knob in group]
         self._lay_out()
         self._wire()
 
@@ -174,7 +175,7 @@ class ToyTab:
                 return gr.skip()
             if knob is None:
                 return self._show(visitor, group, message)
-            moved = [k for k in self.knobs if k is not knob and k.value(lab.config) != k.value(old)]
+            moved = [k for k in self.knobs if k.path != knob.path and k.value(lab.config) != k.value(old)]
             itself = [] if dragged or knob.value(lab.config) == said else [knob]
             named = [] if lab.cloud.classes == classes else [self._knob("label")]  # the same class, under another name
             return self._show(visitor, group, message, [*moved, *itself, *named])
