@@ -1,9 +1,12 @@
 """The toy lab's knobs while it trains: what takes effect at once, what starts again, and what is refused."""
 
 import re
+from urllib.parse import unquote
 
+from playground.diffusion.schedules import SCHEDULES
 from playground.toy import PRESETS, ToyConfig
 from playground.ui.shared.knobs import Knob
+from playground.ui.shared.schedule_knobs import RowKnob
 from playground.ui.toy.knobs import groups
 from tests.browser.toy_page import ToyPage, around, grey
 
@@ -12,18 +15,27 @@ pytest_plugins = ["tests.browser.fixtures"]
 # Choices that go together; every other list is turned to its last entry.
 CHOSEN = {
     "dataset": "Disc grid",
-    "schedule": "linear",
-    "beta_end": "0.012",
+    "schedule.name": "cosine",
     "training.learning_rate": "0.003",
     "sampling.sampler": "DDIM",
     "sampling.spacing": "trailing",
 }
-SLIDES = {"n_points": 1000, "timesteps": 500, "sampling.steps": 10}
+SLIDES = {"n_points": 1000, "schedule.timesteps": 500, "sampling.steps": 10}
 
 
 def turn(toy: ToyPage, knob: Knob) -> None:
-    """Turn `knob` away from its default, and wait until the page's address says so."""
-    default = knob.value(ToyConfig())
+    """Turn `knob` away from its default, and wait until the page's address says so. Of the schedules' own knobs those of
+    the chosen schedule are there.
+    """
+    default, named = knob.value(ToyConfig()), knob.path
+    if isinstance(knob, RowKnob):
+        if SCHEDULES[knob.row].title != CHOSEN["schedule.name"] or knob.spec is None:
+            return
+        named = f"schedule.{knob.spec.field}"
+        toy.number(knob.label).fill(f"{knob.spec.high:g}")
+        toy.number(knob.label).press("Tab")
+        toy.page.wait_for_url(lambda url: f"{named}=" in url)
+        return
     if knob.choices:
         toy.choose(knob.label, CHOSEN.get(knob.path))
     elif knob.limits:
@@ -32,7 +44,7 @@ def turn(toy: ToyPage, knob: Knob) -> None:
         toy.number(knob.label).press("Tab")
     else:
         toy.settled(toy.page.get_by_label(knob.label, exact=True)).click()
-    toy.page.wait_for_url(lambda url: f"{knob.path}=" in url)
+    toy.page.wait_for_url(lambda url: f"{named}=" in url)
 
 
 def test_the_learning_rate_changes_at_once(toy: ToyPage) -> None:
@@ -155,7 +167,7 @@ def test_samplers_change_without_training_anew(toy: ToyPage) -> None:
         toy.until("(c, frames) => c.dataset.frames > frames", frames)
         assert toy.stopped() == step
         assert (toy.picture() != before).any(), f"{title} changes nothing"
-        assert ("sampling.sampler=" + name in toy.page.url) == (name != ToyConfig().sampling.sampler)
+        assert ("sampling.sampler=" + name in unquote(toy.page.url)) == (name != ToyConfig().sampling.sampler)
     toy.press("Measure quality")
     toy.notice("Sliced Wasserstein-2").wait_for()
     toy.train(10)
