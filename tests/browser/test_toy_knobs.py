@@ -24,8 +24,8 @@ SLIDES = {"n_points": 1000, "schedule.timesteps": 500, "sampling.steps": 10}
 
 
 def turn(toy: ToyPage, knob: Knob) -> None:
-    """Turn `knob` away from its default, and wait until the page's address says so. Of the schedules' own knobs those of
-    the chosen schedule are there.
+    """Turn `knob` away from its default, and wait until the page's address says so. Of the schedules' own knobs, only
+    those of the chosen schedule are on the page.
     """
     default, named = knob.value(ToyConfig()), knob.path
     if isinstance(knob, RowKnob):
