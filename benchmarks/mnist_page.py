@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from benchmarks.page import WARM_UP_SECONDS, main, open_page, scrub
 
-MOVES = "() => { const c = document.querySelector('[data-testid=digits-live]'); return c && Number(c.dataset.t) > 0; }"
+MOVES = "() => { const c = document.querySelector('[data-testid=mnist-live]'); return c && Number(c.dataset.t) > 0; }"
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ def measure() -> TabFigures:
         page.get_by_role("tab", name="MNIST").click()
         page.wait_for_function(MOVES)
         moves = time.perf_counter() - began
-        canvas = page.get_by_test_id("digits-live")
+        canvas = page.get_by_test_id("mnist-live")
         page.locator(".pg-mnist [data-do=play]").click()
         painted, requests = scrub(page, canvas)
         paths = int(canvas.get_attribute("data-paths") or 0)
         began = time.perf_counter()
         page.get_by_role("button", name="Generate").click()
-        page.wait_for_function(f"Number(document.querySelector('[data-testid=digits-live]').dataset.paths) > {paths}")
+        page.wait_for_function(f"Number(document.querySelector('[data-testid=mnist-live]').dataset.paths) > {paths}")
         draws = time.perf_counter() - began
     return TabFigures(moves, painted, requests, draws)
 

@@ -18,9 +18,9 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from benchmarks.page import CHROMIUM_ARGS, ROOT, app, serving
 from tests.browser.chromium import HELP, find
 from tests.browser.conftest import Watched
-from tests.browser.mnist_page import DigitsPage
+from tests.browser.mnist_page import MnistPage
 from tests.browser.schedules_page import SchedulesPage
-from tests.browser.stable_diffusion_page import DiffusionPage
+from tests.browser.stable_diffusion_page import StableDiffusionPage
 from tests.browser.toy_page import ToyPage
 
 ASSETS = ROOT / "assets"
@@ -43,7 +43,7 @@ def toy(watched: Watched, url: str) -> ToyPage:
 
 def mnist(watched: Watched, url: str) -> ToyPage:
     """Sixteen digits on their way into the noise, sixteen others on their way out of it."""
-    tab = DigitsPage(watched, url)
+    tab = MnistPage(watched, url)
     tab.hold()
     tab.scrub(250)
     return tab
@@ -59,7 +59,7 @@ def schedules(watched: Watched, url: str) -> ToyPage:
 
 def stable_diffusion(watched: Watched, url: str) -> ToyPage:
     """A prompt drawn, the second time: what the first one loads is not in its seconds."""
-    tab = DiffusionPage(watched, url)
+    tab = StableDiffusionPage(watched, url)
     tab.draw("a red seven on a blue background")
     return tab
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from benchmarks.page import main, open_page, scrub
 
-DONE = """(runs) => { const c = document.querySelector('[data-testid=diffusion-live]');
+DONE = """(runs) => { const c = document.querySelector('[data-testid=stable-diffusion-live]');
 return c && Number(c.dataset.runs) >= runs && Number(c.dataset.done) > 0; }"""
 
 
@@ -37,7 +37,7 @@ def measure() -> TabFigures:
         page.get_by_role("button", name="Draw", exact=True).click()
         page.wait_for_function(DONE, arg=2)
         draws = time.perf_counter() - began
-        painted, requests = scrub(page, page.get_by_test_id("diffusion-live"))
+        painted, requests = scrub(page, page.get_by_test_id("stable-diffusion-live"))
     return TabFigures(first, draws, painted, requests)
 
 

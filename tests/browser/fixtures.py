@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import ARTIFACTS, Watched
-from tests.browser.mnist_page import DigitsPage
+from tests.browser.mnist_page import MnistPage
 from tests.browser.schedules_page import SchedulesPage
-from tests.browser.stable_diffusion_page import DiffusionPage
+from tests.browser.stable_diffusion_page import StableDiffusionPage
 from tests.browser.toy_page import ToyPage, Visit
 
 Tab = TypeVar("Tab", bound=ToyPage)
@@ -58,15 +58,15 @@ def toy(page: Watched, app_url: str) -> Iterator[ToyPage]:
 
 
 @pytest.fixture
-def digits(page: Watched, app_url: str) -> Iterator[DigitsPage]:
+def digits(page: Watched, app_url: str) -> Iterator[MnistPage]:
     """One MNIST tab."""
-    yield from one(DigitsPage, page, app_url)
+    yield from one(MnistPage, page, app_url)
 
 
 @pytest.fixture
-def diffusion(page: Watched, app_url: str) -> Iterator[DiffusionPage]:
+def diffusion(page: Watched, app_url: str) -> Iterator[StableDiffusionPage]:
     """One Stable Diffusion tab."""
-    yield from one(DiffusionPage, page, app_url)
+    yield from one(StableDiffusionPage, page, app_url)
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +87,14 @@ def visit(browser: Browser, app_url: str) -> Iterator[Visit]:
 
 
 @pytest.fixture
-def visit_digits(browser: Browser, app_url: str) -> Iterator[Callable[..., DigitsPage]]:
+def visit_digits(browser: Browser, app_url: str) -> Iterator[Callable[..., MnistPage]]:
     """`visit_digits(query, **options of the browser context)` opens an MNIST tab."""
-    with pages(DigitsPage, browser, app_url) as open_page:
+    with pages(MnistPage, browser, app_url) as open_page:
         yield open_page
 
 
 @pytest.fixture
-def visit_diffusion(browser: Browser, app_url: str) -> Iterator[Callable[..., DiffusionPage]]:
+def visit_diffusion(browser: Browser, app_url: str) -> Iterator[Callable[..., StableDiffusionPage]]:
     """`visit_diffusion(query, **options of the browser context)` opens a Stable Diffusion tab."""
-    with pages(DiffusionPage, browser, app_url) as open_page:
+    with pages(StableDiffusionPage, browser, app_url) as open_page:
         yield open_page

@@ -9,13 +9,13 @@ from playwright.sync_api import Locator
 from tests.browser.conftest import Watched
 from tests.browser.toy_page import WAIT_MS, ToyPage
 
-CANVAS = "canvas[data-testid=digits-live]"
+CANVAS = "canvas[data-testid=mnist-live]"
 TILES = 16
 FORWARD, REVERSE = 0, 3  # the first of three panels: x_t, x_0, ε
 PANEL = {"x": 0, "x0": 1, "eps": 2}
 
 
-class DigitsPage(ToyPage):
+class MnistPage(ToyPage):
     """One open MNIST tab; what is inherited looks at its stage and presses its buttons."""
 
     selector = CANVAS

@@ -10,11 +10,11 @@ from playwright.sync_api import Locator
 from tests.browser.conftest import Watched
 from tests.browser.toy_page import WAIT_MS, Picture, ToyPage
 
-CANVAS = "canvas[data-testid=diffusion-live]"
+CANVAS = "canvas[data-testid=stable-diffusion-live]"
 FINISHED = "() => document.querySelector('.pg-stable-diffusion [data-do=stop]').disabled"
 
 
-class DiffusionPage(ToyPage):
+class StableDiffusionPage(ToyPage):
     """One open Stable Diffusion tab; what is inherited looks at its stage and presses its buttons."""
 
     selector = CANVAS

@@ -8,12 +8,12 @@ from PIL import Image
 
 from playground.mnist import MnistLab
 from playground.mnist.data import to_bytes
-from tests.browser.mnist_page import FORWARD, REVERSE, DigitsPage
+from tests.browser.mnist_page import FORWARD, REVERSE, MnistPage
 
 pytest_plugins = ["tests.browser.fixtures"]
 
 
-def test_generate_draws_what_the_lab_draws(digits: DigitsPage) -> None:
+def test_generate_draws_what_the_lab_draws(digits: MnistPage) -> None:
     digits.draw_now(lambda: digits.press("Generate"))
     digits.hold()
     digits.scrub(-1)
@@ -24,7 +24,7 @@ def test_generate_draws_what_the_lab_draws(digits: DigitsPage) -> None:
     assert np.abs(found - wanted[:, 1:-1, 1:-1]).max() <= 4, "eight bits a pixel on the way"
 
 
-def test_a_knob_draws_anew_and_a_refusal_stays_beside_it(digits: DigitsPage) -> None:
+def test_a_knob_draws_anew_and_a_refusal_stays_beside_it(digits: MnistPage) -> None:
     digits.draw_now(lambda: digits.press("Generate"))
     digits.hold()
     digits.scrub(-1)
@@ -43,7 +43,7 @@ def test_a_knob_draws_anew_and_a_refusal_stays_beside_it(digits: DigitsPage) -> 
     assert digits.data("paths") >= 3, "what was there is still shown"
 
 
-def test_stop(digits: DigitsPage) -> None:
+def test_stop(digits: MnistPage) -> None:
     number = digits.number("steps")
     number.fill("1000")
     number.press("Enter")
@@ -57,7 +57,7 @@ def test_stop(digits: DigitsPage) -> None:
     digits.draw_now(lambda: digits.press("Generate"))
 
 
-def test_compare_four(digits: DigitsPage) -> None:
+def test_compare_four(digits: MnistPage) -> None:
     digits.unfold("Compare")
     digits.number("steps").fill("5")
     digits.quiet()
@@ -75,7 +75,7 @@ def test_compare_four(digits: DigitsPage) -> None:
         assert archive.namelist() == ["1.npz", "2.npz", "3.npz", "4.npz"], "what is seen, all of it"
 
 
-def test_start_from_a_drawing(digits: DigitsPage) -> None:
+def test_start_from_a_drawing(digits: MnistPage) -> None:
     digits.hold()
     digits.press("Draw a digit", "Start from this")
     digits.notice("Draw something first.").wait_for()
@@ -89,7 +89,7 @@ def test_start_from_a_drawing(digits: DigitsPage) -> None:
     assert digits.page.get_by_role("combobox", name="start from").input_value() == "my drawing (SDEdit)"
 
 
-def test_repaint_a_part(digits: DigitsPage) -> None:
+def test_repaint_a_part(digits: MnistPage) -> None:
     digits.hold()
     digits.scrub(-1)
     real = digits.tiles(FORWARD, "x0")[0]
@@ -106,7 +106,7 @@ def test_repaint_a_part(digits: DigitsPage) -> None:
     assert np.abs(painted[:, 4:11, 1:-1] - real[4:11, 1:-1]).max() > 40
 
 
-def test_take_it_home(digits: DigitsPage) -> None:
+def test_take_it_home(digits: MnistPage) -> None:
     digits.unfold("Take it home")
     name, strip = digits.download("Filmstrip (.png)")
     with Image.open(io.BytesIO(strip)) as picture:

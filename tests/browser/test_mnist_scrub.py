@@ -9,12 +9,12 @@ import torch
 
 from playground.mnist import MnistLab
 from playground.mnist.data import to_bytes
-from tests.browser.mnist_page import FORWARD, REVERSE, DigitsPage
+from tests.browser.mnist_page import FORWARD, REVERSE, MnistPage
 
 pytest_plugins = ["tests.browser.fixtures"]
 
 
-def test_the_first_picture_moves_by_itself(digits: DigitsPage) -> None:
+def test_the_first_picture_moves_by_itself(digits: MnistPage) -> None:
     digits.until("c => Number(c.dataset.t) > 0")
     t, before = digits.data("t"), digits.picture()
     digits.until("(c, t) => Number(c.dataset.t) !== t", t)
@@ -23,7 +23,7 @@ def test_the_first_picture_moves_by_itself(digits: DigitsPage) -> None:
     digits.hold()
 
 
-def test_scrubbing_asks_for_nothing(digits: DigitsPage) -> None:
+def test_scrubbing_asks_for_nothing(digits: MnistPage) -> None:
     digits.hold()
     asked = digits.quiet()
     seen = []
@@ -37,7 +37,7 @@ def test_scrubbing_asks_for_nothing(digits: DigitsPage) -> None:
     assert ink[-1] > ink[0] + 30, "digits are black and white, noise is all between"
 
 
-def test_three_forward_processes_are_one(digits: DigitsPage) -> None:
+def test_three_forward_processes_are_one(digits: MnistPage) -> None:
     """What the browser paints, what the lab says, what diffusers' DDPM adds: the same pixels."""
     digits.hold()
     table = MnistLab().forward(seed=0, schedule="linear")
@@ -54,7 +54,7 @@ def test_three_forward_processes_are_one(digits: DigitsPage) -> None:
         assert difference.max() <= 2, "a grey level of rounding, in 256"
 
 
-def test_the_end_is_a_digit_and_the_start_is_the_bell(digits: DigitsPage) -> None:
+def test_the_end_is_a_digit_and_the_start_is_the_bell(digits: MnistPage) -> None:
     digits.hold()
     digits.scrub(999)
     noise = digits.tiles(FORWARD, "x")
@@ -66,7 +66,7 @@ def test_the_end_is_a_digit_and_the_start_is_the_bell(digits: DigitsPage) -> Non
     assert np.abs(x - x0)[:, 1:-1, 1:-1].max() <= 2, "arrived, x_t is the guess"
 
 
-def test_keys_and_one_large(digits: DigitsPage) -> None:
+def test_keys_and_one_large(digits: MnistPage) -> None:
     digits.hold()
     digits.canvas.focus()
     digits.page.keyboard.press("End")

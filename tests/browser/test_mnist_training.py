@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from tests.browser.mnist_page import DigitsPage
+from tests.browser.mnist_page import MnistPage
 
 pytest_plugins = ["tests.browser.fixtures"]
 
 
-def test_train_pause_rewind(digits: DigitsPage) -> None:
+def test_train_pause_rewind(digits: MnistPage) -> None:
     digits.press("Train live")
     digits.press("Train")
     digits.until("c => Number(c.dataset.frames) >= 2")
@@ -30,7 +30,7 @@ def test_train_pause_rewind(digits: DigitsPage) -> None:
     digits.until("() => !document.querySelector('.pg-mnist [data-do=train]').disabled")
 
 
-def test_teach_it_a_drawn_digit(digits: DigitsPage) -> None:
+def test_teach_it_a_drawn_digit(digits: MnistPage) -> None:
     digits.press("Train live")
     digits.press("Draw a digit")
     digits.stroke((0.3, 0.2), (0.7, 0.2), (0.4, 0.8))
@@ -45,7 +45,7 @@ def test_teach_it_a_drawn_digit(digits: DigitsPage) -> None:
     digits.until("() => !document.querySelector('.pg-mnist [data-do=train]').disabled")
 
 
-def test_what_is_missing_is_told(digits: DigitsPage) -> None:
+def test_what_is_missing_is_told(digits: MnistPage) -> None:
     digits.unfold("Live training")
     digits.choose("learn from", "my drawings, from what ships")
     digits.press("Train live", "Train")

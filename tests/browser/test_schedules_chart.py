@@ -130,8 +130,8 @@ def test_the_toy_lab_and_mnist_take_it(schedules: SchedulesPage) -> None:
     page.wait_for_url(lambda url: "schedule.name=laplace" in url and "pndm" in url)  # the schedule, and its sampler
     page.get_by_role("tab", name="Schedules", exact=True).click()
     schedules.press("Use it in MNIST")
-    assert_seen_from_the_top(schedules, "canvas[data-testid=digits-live]")
-    digits = page.locator("canvas[data-testid=digits-live]")
+    assert_seen_from_the_top(schedules, "canvas[data-testid=mnist-live]")
+    digits = page.locator("canvas[data-testid=mnist-live]")
     digits.wait_for()
     # What was drawn beforehand comes after the first picture, and takes the slider with it as it begins to play.
     said = "drawn beforehand). Press Generate to draw on Laplace"

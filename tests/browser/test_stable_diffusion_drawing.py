@@ -2,13 +2,13 @@
 
 import re
 
-from tests.browser.stable_diffusion_page import DiffusionPage, differ
+from tests.browser.stable_diffusion_page import StableDiffusionPage, differ
 from tests.browser.toy_page import QUIET_MS
 
 pytest_plugins = ["tests.browser.fixtures"]
 
 
-def test_a_prompt_is_drawn_watched_and_scrubbed(diffusion: DiffusionPage) -> None:
+def test_a_prompt_is_drawn_watched_and_scrubbed(diffusion: StableDiffusionPage) -> None:
     assert diffusion.prompt.input_value() == "a red seven on a blue background"
     assert diffusion.kept().count() == 4
     diffusion.prompt.fill("a green two on a white background")
@@ -46,7 +46,7 @@ def test_a_prompt_is_drawn_watched_and_scrubbed(diffusion: DiffusionPage) -> Non
     assert len(diffusion.watched.requests) == asked
 
 
-def test_stop_keeps_what_is_there(diffusion: DiffusionPage) -> None:
+def test_stop_keeps_what_is_there(diffusion: StableDiffusionPage) -> None:
     diffusion.set_number("images", 1)
     number = diffusion.number("steps")
     number.fill("900")
@@ -67,7 +67,7 @@ def test_stop_keeps_what_is_there(diffusion: DiffusionPage) -> None:
     assert diffusion.data("steps") == steps, "it has stopped"
 
 
-def test_guidance_changes_the_picture_and_the_tab_draws_once(diffusion: DiffusionPage) -> None:
+def test_guidance_changes_the_picture_and_the_tab_draws_once(diffusion: StableDiffusionPage) -> None:
     diffusion.page.get_by_role("tab", name="Toy lab").click()
     diffusion.page.get_by_role("tab", name="Stable Diffusion").click()
     diffusion.still()

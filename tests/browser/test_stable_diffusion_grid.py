@@ -1,12 +1,12 @@
 """Side by side: sweeps and grids fill in, two prompts share their noise, and what cannot be is said."""
 
-from tests.browser.stable_diffusion_page import FINISHED, DiffusionPage, differ
+from tests.browser.stable_diffusion_page import FINISHED, StableDiffusionPage, differ
 from tests.browser.toy_page import WAIT_MS
 
 pytest_plugins = ["tests.browser.fixtures"]
 
 
-def test_a_sweep_fills_in_and_a_cell_gives_its_settings(diffusion: DiffusionPage) -> None:
+def test_a_sweep_fills_in_and_a_cell_gives_its_settings(diffusion: StableDiffusionPage) -> None:
     diffusion.press("Grid")
     diffusion.page.get_by_label("values along x").fill("1, 4, 7.5")
     diffusion.page.get_by_label("what changes along y").select_option("steps")
@@ -25,7 +25,7 @@ def test_a_sweep_fills_in_and_a_cell_gives_its_settings(diffusion: DiffusionPage
     assert large["width"] > 1.5 * cells[2]["width"]
 
 
-def test_an_experiment_is_drawn_and_pairs_never_seen_are_framed(diffusion: DiffusionPage) -> None:
+def test_an_experiment_is_drawn_and_pairs_never_seen_are_framed(diffusion: StableDiffusionPage) -> None:
     diffusion.finished_by(lambda: diffusion.choose("experiment", "4 · Never seen"), within=4 * WAIT_MS)  # 525 calls
     diffusion.notice("These pairs of digit and colour it never saw").wait_for()
     assert diffusion.data("cells") == 25
@@ -39,7 +39,7 @@ def test_an_experiment_is_drawn_and_pairs_never_seen_are_framed(diffusion: Diffu
     assert len(framed) == len({row for row, _ in framed}) == len({column for _, column in framed}) == 5
 
 
-def test_two_prompts_on_the_same_noise(diffusion: DiffusionPage) -> None:
+def test_two_prompts_on_the_same_noise(diffusion: StableDiffusionPage) -> None:
     diffusion.press("Two prompts")
     other = diffusion.page.get_by_label("the other prompt")
     assert other.input_value() == "a red three on a blue background"
@@ -66,7 +66,7 @@ def test_two_prompts_on_the_same_noise(diffusion: DiffusionPage) -> None:
     assert not differ(diffusion.shown(places[0]), first), "and none where the prompt has another word"
 
 
-def test_what_cannot_be_drawn_is_said_and_the_picture_stays(diffusion: DiffusionPage) -> None:
+def test_what_cannot_be_drawn_is_said_and_the_picture_stays(diffusion: StableDiffusionPage) -> None:
     before = diffusion.large()
     number = diffusion.number("steps")
     number.fill("1")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.stable_diffusion_page import DiffusionPage
+from tests.browser.stable_diffusion_page import StableDiffusionPage
 from tests.browser.toy_page import TWO_FRAMES
 
 pytest_plugins = ["tests.browser.fixtures"]
@@ -20,7 +20,7 @@ SCROLLED = """() => ["html", "body", ".gradio-container", ".pg-flow"].map((one) 
   .map((e) => [e.scrollLeft, e.scrollWidth - e.clientWidth])"""
 
 
-def test_the_diagram_gives_way_to_the_window(diffusion: DiffusionPage) -> None:
+def test_the_diagram_gives_way_to_the_window(diffusion: StableDiffusionPage) -> None:
     for width in (1440, 1366, 1280, 1024, 920, 390):
         diffusion.page.set_viewport_size({"width": width, "height": 800})
         diffusion.page.wait_for_function(FITTED, arg=width)
@@ -46,7 +46,7 @@ def test_knobs_are_close_to_the_picture_on_a_telephone(visit_diffusion: Any) -> 
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 32), (32, 64)])
-def test_pictures_keep_their_shape(diffusion: DiffusionPage, width: int, height: int) -> None:
+def test_pictures_keep_their_shape(diffusion: StableDiffusionPage, width: int, height: int) -> None:
     diffusion.unfold("more")
     diffusion.set_number("images", 2)
     diffusion.set_number("width" if width > height else "height", 64)
@@ -62,7 +62,7 @@ def test_pictures_keep_their_shape(diffusion: DiffusionPage, width: int, height:
     assert sheet["width"] / sheet["height"] == pytest.approx(width / height, rel=0.02)
 
 
-def test_tab_passes_the_gallery_in_one_step(diffusion: DiffusionPage) -> None:
+def test_tab_passes_the_gallery_in_one_step(diffusion: StableDiffusionPage) -> None:
     diffusion.kept().first.focus()
     diffusion.page.keyboard.press("ArrowRight")
     diffusion.page.keyboard.press("Enter")

@@ -7,13 +7,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from playground.stable_diffusion.picture import KEY, read_png
-from tests.browser.stable_diffusion_page import DiffusionPage, differ
+from tests.browser.stable_diffusion_page import StableDiffusionPage, differ
 
 pytest_plugins = ["tests.browser.fixtures"]
 CHOOSER = ".pg-stable-diffusion .pg-open"
 
 
-def test_settings_travel_in_a_png(diffusion: DiffusionPage) -> None:
+def test_settings_travel_in_a_png(diffusion: StableDiffusionPage) -> None:
     number = diffusion.number("steps")
     number.fill("6")
     diffusion.draw("a thin blue four on a pink background")
@@ -43,7 +43,7 @@ def test_settings_travel_in_a_png(diffusion: DiffusionPage) -> None:
     assert diffusion.prompt.input_value() == "a thin blue four on a pink background"
 
 
-def test_a_picture_begins_the_next(diffusion: DiffusionPage) -> None:
+def test_a_picture_begins_the_next(diffusion: StableDiffusionPage) -> None:
     before = diffusion.large()
     diffusion.finished_by(lambda: diffusion.press("Start from it"))
     assert "begun from picture" in diffusion.page.locator("[data-note=loop]").inner_text()

@@ -125,7 +125,7 @@ root.innerHTML = `
     ${topBar}
     <div class="pg-mnist-square">
       <div class="pg-progress" aria-hidden="true"><i></i></div>
-      <canvas data-testid="digits-live" data-t="0" data-painted="0" data-frames="0" data-step="0" data-paths="0"
+      <canvas data-testid="mnist-live" data-t="0" data-painted="0" data-frames="0" data-step="0" data-paths="0"
         role="img" tabindex="0" aria-label="Digits between noise and data"></canvas>
       <div class="pg-warning pg-wrong" role="status" hidden></div>
     </div>

@@ -19,7 +19,7 @@ from playground.ui.shared.notices import QUIET
 from playground.ui.stable_diffusion.stage import clip_corner, pack_painted, pack_table, pack_word
 from playground.ui.stable_diffusion.state import closing
 
-LONG: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-clip"}
+LONG: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "stable-diffusion-clip"}
 SHOWN = 8  # pictures of the table: the newest
 PAINTING_STEPS = 150
 MAX_CAPTION = 200  # characters

@@ -33,7 +33,7 @@ from playground.ui.stable_diffusion.state import InitialImage, Put, VisitOf, mas
 
 ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-home"}
 # The number of the picture that is chosen on the stage or in the gallery; nothing while none is finished.
-CHOSEN = """() => [document.querySelector("[data-testid=diffusion-live]").dataset.picture ?? ""]"""
+CHOSEN = """() => [document.querySelector("[data-testid=stable-diffusion-live]").dataset.picture ?? ""]"""
 
 
 class Gallery:

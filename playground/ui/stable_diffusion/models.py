@@ -20,7 +20,7 @@ from playground.ui.stable_diffusion.stage import Channels, pack_model, pack_news
 from playground.ui.stable_diffusion.state import Put, StageState, VisitOf, closing
 
 TRAINED_ON = ScheduleConfig("scaled_linear")  # Stable Diffusion 1.x, and the model that ships
-ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "diffusion-aside"}
+ASIDE: dict[str, Any] = {**QUIET, "concurrency_limit": 8, "concurrency_id": "stable-diffusion-aside"}
 
 
 class ModelPart:

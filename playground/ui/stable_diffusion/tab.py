@@ -46,7 +46,7 @@ DRAW: dict[str, Any] = {
     "preprocess": False,
     "trigger_mode": "multiple",  # a new run makes the one before it stop, so it must not wait for it
     "concurrency_limit": 16,
-    "concurrency_id": "diffusion-draw",
+    "concurrency_id": "stable-diffusion-draw",
 }
 COSTING = ("steps", "scheduler", "start_from", "strength")  # the knobs that say how many calls a run makes
 
