@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
+
 from playground.diffusion.diffusers_schedulers import make_scheduler, spaced_timesteps
 from playground.diffusion.sampler import KARRAS_SPACING
 from playground.diffusion.sampling import SamplingConfig
@@ -47,7 +49,8 @@ def where(config: ScheduleConfig, sampling: SamplingConfig) -> Visits:
     else:
         alphas_cumprod = scheduler.alphas_cumprod[scheduler.timesteps.long()].double()
     alphas, sigmas = alphas_cumprod.sqrt(), (1 - alphas_cumprod).sqrt()
-    timesteps = schedule.nearest_timestep(alphas, sigmas).round(decimals=4)
+    by_level = sampling.where == KARRAS_SPACING or row.interpolated is not None
+    timesteps = schedule.nearest_timestep(alphas, sigmas).round(decimals=4) if by_level else torch.empty_like(alphas)
     if sampling.where != KARRAS_SPACING:  # the scheduler counts within the table of just the timesteps it visits
         visited = spaced_timesteps(len(schedule), sampling.steps, sampling.where).double()
         whole = slice(None, None, 1 if row.interpolated is None else 2)
