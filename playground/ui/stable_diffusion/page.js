@@ -156,8 +156,8 @@ root.innerHTML = `
     ${tokenRow}
     <div class="pg-diff-square">
       <div class="pg-progress" aria-hidden="true"><i></i></div>
-      <canvas data-testid="stable-diffusion-live" data-k="0" data-painted="0" data-runs="0" data-steps="0" data-cells="0"
-        data-done="0" role="img" tabindex="0" aria-label="Pictures between noise and words"></canvas>
+      <canvas data-testid="stable-diffusion-live" data-k="0" data-painted="0" data-runs="0" data-steps="0"
+        data-cells="0" data-done="0" role="img" tabindex="0" aria-label="Pictures between noise and words"></canvas>
       <div class="pg-drop" hidden>Drop a PNG to read its settings</div>
     </div>
     ${stepBar}
