@@ -27,6 +27,7 @@ def test_zero_terminal_snr_leaves_no_way_for_noise_prediction(schedule: str) -> 
         else:
             with pytest.raises(SamplerError, match="cannot start where no signal is left"):
                 zero.changed(**{"sampling.sampler": name})
+    assert not all(sampler.zero_terminal_snr for sampler in SAMPLERS.values())
 
 
 def test_a_schedules_knobs_reach_it() -> None:
@@ -43,6 +44,7 @@ def test_a_schedules_knobs_reach_it() -> None:
     karras = ToyConfig().changed(**{"schedule.beta_start": 0.001})
     assert karras == ToyConfig(), "a knob of another kind of schedule is passed over"
     assert ToyConfig(schedule=cast(Any, "linear")).schedule == ScheduleConfig("linear"), "a name alone will do"
+    assert ToyConfig().changed(schedule="linear").schedule == ScheduleConfig("linear")
 
 
 def test_what_is_trained_on_may_be_any_schedule() -> None:
