@@ -109,9 +109,8 @@ class MnistTab:
             comparison.button.click(comparison.compare, **comparing),
         ]
         live = live_paths()
-        for path, control in self.controls.items():
-            if path not in live:
-                sampling.append(control.input(self._turned, trigger_mode="always_last", **asking))
+        turned = [control.input for path, control in self.controls.items() if path not in live]
+        sampling.append(gr.on(turned, self._turned, trigger_mode="always_last", **asking))
         show_chosen(self.controls)
         stopped = stage.stop(lambda: None, cancels=sampling, queue=False, **QUIET)
         stopped.then(self._stopped, outputs=[self.news], **ASIDE)  # queued: it must come after the run's last message

@@ -131,8 +131,7 @@ class Experiments:
             self._choose, inputs=[self.choice], outputs=outputs, preprocess=False, queue=False, **QUIET
         )
         chosen.then(None, inputs=[self.choice], js=SET_STAGE % json.dumps(stage))
-        for control in turned:
-            control.input(None, outputs=[self.choice], js=f'() => "{OWN}"')
+        gr.on([control.input for control in turned], None, outputs=[self.choice], js=f'() => "{OWN}"')
 
     def left(self, model: str) -> Update:
         """The knobs were set by something else, for `model`."""

@@ -137,11 +137,18 @@ class StableDiffusionTab:
         stage.smaller(self._smaller, outputs=self.all, **ASIDE)
         for box in (self.prompt, self.negative, self.seed):
             box.submit(None, js=tell_stage("draw"))
-        for control in controls.values():
-            control.input(None, js=tell_stage("turned"))
-        costing: dict[str, Any] = {"inputs": [controls[path] for path in COSTING], "outputs": [self.calls]}
-        for control in costing["inputs"]:
-            control.change(self._calls, preprocess=False, queue=False, trigger_mode="always_last", **costing, **QUIET)
+        gr.on([control.input for control in controls.values()], None, js=tell_stage("turned"))
+        costing = [controls[path] for path in COSTING]
+        gr.on(
+            [control.change for control in costing],
+            self._calls,
+            inputs=costing,
+            outputs=[self.calls],
+            preprocess=False,
+            queue=False,
+            trigger_mode="always_last",
+            **QUIET,
+        )
         self.models.wire(self.prompt, self.put, self.all)
         self.gallery.wire(self.put, controls, self.knobs, self.all)
         self.initial_image.wire(channels, controls["start_from"], self.schedule_notice, self.all)
